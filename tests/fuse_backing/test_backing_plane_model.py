@@ -5,6 +5,7 @@ from dataclasses import fields
 import pytest
 
 from tests.fuse_backing.plane_model import Protocol, explore
+from tests.fuse_backing.provision_model import ProvisionOrder, explore_provisioning
 
 
 def test_no_order_of_the_steps_lets_a_reader_use_a_mapping_that_has_changed() -> None:
@@ -17,3 +18,15 @@ def test_no_order_of_the_steps_lets_a_reader_use_a_mapping_that_has_changed() ->
 def test_a_planted_race_is_found(race: str) -> None:
     _, wrong = explore(Protocol(**{race: True}))
     assert "the block is at" in wrong
+
+
+def test_no_order_of_the_steps_hides_a_write_that_provisioned_a_block() -> None:
+    states, wrong = explore_provisioning(ProvisionOrder())
+    assert wrong == ""
+    assert states > 500
+
+
+@pytest.mark.parametrize("race", [field.name for field in fields(ProvisionOrder)])
+def test_a_race_planted_in_provisioning_is_found(race: str) -> None:
+    _, wrong = explore_provisioning(ProvisionOrder(**{race: True}))
+    assert "after the write was answered" in wrong

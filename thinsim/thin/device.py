@@ -18,7 +18,7 @@ from thinsim.thin.modes import PoolMode
 from thinsim.thin.outstanding import DiscardPlan, WritePlan
 from thinsim.thin.passdown import DiscardRun, cut
 from thinsim.thin.plan import Commit, FlushData, PlanStep, ReadStep
-from thinsim.thin.provisioning import end_write, needs_remap, plan_write
+from thinsim.thin.provisioning import breaks_sharing, end_write, needs_remap, plan_write
 from thinsim.thin.reading import read_steps
 from thinsim.thin.settings import PoolSettings
 from thinsim.thin.status import ThinStatus
@@ -108,6 +108,13 @@ class ThinDevice:
             return False
         self._check_not_failed()
         return needs_remap(self._mappings, offset, length)
+
+    def breaks_sharing(self, offset: int, length: int) -> bool:
+        """Return whether a write there would replace a shared data block; EIO in a failed pool."""
+        if length == 0:
+            return False
+        self._check_not_failed()
+        return breaks_sharing(self._mappings, offset, length)
 
     def origin_ranges(self, offset: int, length: int) -> list[tuple[int, int]]:
         """Return the (offset, length) pairs that a write there may copy from the external origin.

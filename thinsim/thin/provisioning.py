@@ -25,6 +25,12 @@ def needs_remap(mappings: DeviceMappings, offset: int, length: int) -> bool:
     return False
 
 
+def breaks_sharing(mappings: DeviceMappings, offset: int, length: int) -> bool:
+    """Return whether a write of *length* bytes (not 0) at *offset* replaces a shared data block."""
+    time = mappings.record.snapshotted_time
+    return any(is_shared(packed & MAX_TIME, time) for packed in mappings.find(offset, length).values())
+
+
 def plan_write(
     mappings: DeviceMappings, offset: int, length: int, *, zero: bool, origin_bytes: int
 ) -> WritePlan:

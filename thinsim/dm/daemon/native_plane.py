@@ -78,7 +78,7 @@ class NativePlane:
 
     def _trace_started(self) -> None:
         for pool in self._pools:
-            pool.take_over()
+            pool.serve_as_decided()
 
     async def watch(self) -> None:
         """Wake the tasks that wait until a device is idle, forever."""
@@ -140,7 +140,7 @@ class NativePoolPlane:
     def release(self) -> None:
         self._holds -= 1
         if not self._holds:
-            self.take_over()
+            self._take_over()
         native.plane_pool_release(self._pool)
 
     def learn(self, device: ThinDevice, offset: int, length: int) -> None:
@@ -201,8 +201,18 @@ class NativePoolPlane:
         if end > position and device.origin_bytes is None:
             native.plane_learn_unmapped(served.handle, position, end - position)
 
-    def take_over(self) -> None:
-        """Take over what the engine and the trace decide now."""
+    def take_over(self) -> bool:
+        if self._epoch != self._engine.transaction.epoch:
+            return False
+        self.serve_as_decided()
+        return True
+
+    def serve_as_decided(self) -> None:
+        """Serve the kinds of requests that the engine and the trace allow now."""
+        for served in self._served.values():
+            self._set(served)
+
+    def _take_over(self) -> None:
         aborted = self._epoch != self._engine.transaction.epoch
         self._epoch = self._engine.transaction.epoch
         for served in self._served.values():

@@ -36,10 +36,13 @@ class MappingTurns:
         return self._lock.alone()
 
     @asynccontextmanager
-    async def changing(self) -> AsyncIterator[None]:
-        """Hold the mappings alone, shielded to the end: a half-done change would have no owner."""
+    async def changing(self, *, beside_bypass: bool = False) -> AsyncIterator[None]:
+        """Hold the mappings alone, shielded to the end: a half-done change would have no owner.
+
+        With *beside_bypass*, requests that the bypass lets through go on until the caller holds it.
+        """
         try:
-            async with self._lock.alone():
+            async with self._lock.alone(beside_bypass=beside_bypass):
                 with trio.CancelScope(shield=True):
                     yield
         finally:

@@ -24,7 +24,13 @@ class PoolPlane(Bypass, Protocol):
         """
 
     def changed(self, device: ThinDevice, offset: int, length: int) -> None:
-        """Forget the mappings of a range of bytes, and learn the new ones. Call it while it is held."""
+        """Forget the mappings of a range of bytes. Call it while it is held, unless all were unmapped."""
+
+    def take_over(self) -> bool:
+        """Take over what else the engine decides, while it is not held.
+
+        Return False if mappings were lost: then it must be held and released.
+        """
 
     def below(self, data: BlockDevice) -> BlockDevice:
         """Return the device that Python reads and writes in place of *data*, the pool's data device."""
@@ -47,6 +53,10 @@ class NoPoolPlane(NoBypass):
 
     def changed(self, device: ThinDevice, offset: int, length: int) -> None:
         """Do nothing."""
+
+    def take_over(self) -> bool:
+        """Return True."""
+        return True
 
     def below(self, data: BlockDevice) -> BlockDevice:
         """Return *data*."""

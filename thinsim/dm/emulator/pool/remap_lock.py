@@ -44,8 +44,11 @@ class RemapLock:
                 self._next_holders.unpark()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Hold the mapping alone: no I/O is in flight, and only the caller changes mappings."""
+    async def alone(self, *, beside_bypass: bool = False) -> AsyncIterator[None]:
+        """Hold the mapping alone: no I/O is in flight, and only the caller changes mappings.
+
+        With *beside_bypass*, requests that the bypass lets through go on until the caller holds it.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
         self._waiting += 1
         try:
@@ -58,12 +61,15 @@ class RemapLock:
             raise
         self._waiting -= 1
         self._held = True
-        self._bypass.hold()
+        if not beside_bypass:
+            self._bypass.hold()
         try:
-            await self._bypass.idle()
+            if not beside_bypass:
+                await self._bypass.idle()
             yield
         finally:
-            self._bypass.release()
+            if not beside_bypass:
+                self._bypass.release()
             self._held = False
             self._let_sharers_in()
             if not self._sharers:

@@ -173,14 +173,25 @@ class ThinRequests:
     async def _remapping_write(
         self, device: ThinDevice, offset: int, data: bytes | memoryview, origin: OriginCopy | None
     ) -> WriteOutcome:
-        async with self._turns.changing():
+        async with self._turns.changing(beside_bypass=True):
             self._check_open(device)
+            # A block that was unmapped has no reader. A shared one may be freed when its copy replaces it.
+            held = await self._turns.look(lambda: device.breaks_sharing(offset, len(data)))
+            if held:
+                self._plane.hold()
+                await self._plane.idle()
             try:
                 outcome: WriteOutcome = await self._run(
                     write_thin, device, offset, data, self._data, origin, self._clock.if_due()
                 )
             finally:
                 self._plane.changed(device, offset, len(data))
+                if not held and not self._plane.take_over():
+                    held = True
+                    self._plane.hold()
+                    await self._plane.idle()
+                if held:
+                    self._plane.release()
             return outcome
 
     def _check_open(self, device: ThinDevice) -> None:
