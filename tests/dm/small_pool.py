@@ -8,6 +8,7 @@ import pytest
 from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
+from thinsim.dm.emulator.pool.plane import Plane
 from thinsim.dm.emulator.runner import Runner
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import DeviceMapperError
@@ -46,10 +47,10 @@ class SmallPool:
 
 
 @asynccontextmanager
-async def running_pool(run: Runner) -> AsyncIterator[SmallPool]:
+async def running_pool(run: Runner, plane: Plane | None = None) -> AsyncIterator[SmallPool]:
     data, metadata = MemoryDevice(8 * BLOCK), MemoryDevice(1 << 20)
     devices = {"data": data, "metadata": metadata}
-    async with LocalDeviceMapper(NoNodes(), devices.__getitem__, run).running() as dm:
+    async with LocalDeviceMapper(NoNodes(), devices.__getitem__, run, plane=plane).running() as dm:
         yield SmallPool(dm, data, metadata)
     assert (data.closed, metadata.closed) == (1, 1)
 
