@@ -1,4 +1,4 @@
-"""Python holds a pool's plane for each change that could take a data block from a reader, and for no other."""
+"""The plane is held for each change that could take a data block from a reader, and for no other."""
 
 import errno
 from collections.abc import AsyncIterator
@@ -96,7 +96,7 @@ async def test_lost_mappings_are_forgotten_before_the_writes_error(
     await pool.dm.message("pool", 0, "create_thin 6")  # commits
     await pool.write("thin", 0, 8)
     planes.made.log.clear()
-    pool.data.fails = {"flush"}  # of the commit that might free a block
+    pool.data.fails = {"flush"}  # The commit that might free a block flushes.
     await refusal(errno.EIO, pool.write, "thin", 9)
     assert planes.made.log == ["changed 9 1", "take over", "hold", "idle", "release"]
     assert await pool.mode() == "ro"
