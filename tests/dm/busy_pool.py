@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import trio
 
+from tests.dm.flush_log import FlushLog
 from tests.dm.mappers_under_test import BLOCK, POOL, EmulatedMapper, pool_table, thin_table
 from tests.dm.plane_oracle import PIECE, PIECES, Region, content, found_marks, stamp
 from tests.dm.racing_reader import RacingReader
@@ -22,13 +24,12 @@ MOST_SNAPSHOTS = 3
 
 @dataclass(frozen=True, slots=True)
 class BusyThin:
-    """A `BusyThin` is a thin device with its writers. Other programs may write from piece *own* on."""
+    """A `BusyThin` is a thin device with its writers and its reader."""
 
     name: str
     thin_id: int
     writers: tuple[RegionWriter, ...]
     reader: RacingReader
-    own: int
 
 
 @dataclass(slots=True)
@@ -41,28 +42,36 @@ class KnownSnapshot:
     rest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BusyShape:
+    """A `BusyShape` has the sizes of a pool and of its devices, in data blocks."""
+
+    devices: int
+    thin_blocks: int
+    own: int
+    """Pieces at the beginning of each device that its writers have; another program may write to the rest."""
+    blocks: int
+    """Data blocks of the pool at first."""
+    most: int
+    """Data blocks that the pool grows to at most."""
+
+
 class BusyPool:
-    """A `BusyPool` has *blocks* data blocks and grows to *most* at most; *seed* decides what changes."""
+    """A `BusyPool` is a pool of *shape*; *seed* decides what its threads request and what changes.
+
+    *flush_logs* is a directory for the logs of the writers, if anybody wants them.
+    """
 
     def __init__(
-        self,
-        mapper: EmulatedMapper,
-        seed: int,
-        *,
-        devices: int,
-        thin_blocks: int,
-        own: int,
-        blocks: int,
-        most: int,
+        self, mapper: EmulatedMapper, shape: BusyShape, seed: int, flush_logs: Path | None = None
     ) -> None:
         self.terms = Terms(mapper.no_space)
         self.thins: list[BusyThin] = []
         self.counts: dict[str, int] = {}
         self._mapper = mapper
+        self._shape = shape
         self._chance = random.Random(seed)
-        self._thin_blocks = thin_blocks
-        self._blocks = blocks
-        self._most = most
+        self._blocks = shape.blocks
         self._features = "0 0"
         self._table = trio.Lock()
         self._snapshots: list[KnownSnapshot] = []
@@ -74,14 +83,15 @@ class BusyPool:
             *(self._verify_snapshot, self._snapshot_of_snapshot),
             *(self._suspend_pool, self._reload_pool, self._reload_thin, self._grow, self._fill),
         ]
-        for number in range(devices):
+        for number in range(shape.devices):
             name = f"thin-{number}"
+            path = mapper.dm.path(name)
             # The regions meet inside a data block, so that two writers provision it and break its sharing.
-            middle = own // 2 + 3
-            regions = Region(number, 0, middle), Region(number, middle, own - middle)
-            writers = [RegionWriter(mapper.dm.path(name), region, seed) for region in regions]
-            reader = RacingReader(mapper.dm.path(name), regions, seed)
-            self.thins.append(BusyThin(name, number, tuple(writers), reader, own))
+            middle = shape.own // 2 // PIECES * PIECES + 3
+            regions = Region(number, 0, middle), Region(number, middle, shape.own - middle)
+            logs = [FlushLog(flush_logs, region) if flush_logs else None for region in regions]
+            writers = [RegionWriter(path, *each, seed) for each in zip(regions, logs, strict=True)]
+            self.thins.append(BusyThin(name, number, tuple(writers), RacingReader(path, regions, seed)))
 
     async def create(self) -> None:
         """Create the pool with its devices."""
@@ -102,8 +112,8 @@ class BusyPool:
 
     async def _activate(self) -> None:
         for thin in self.thins:
-            await self._mapper.dm.create(thin.name, thin_table(thin.thin_id, self._thin_blocks))
-        await self._mapper.dm.create(FILLER, thin_table(FILLER_ID, self._most))
+            await self._mapper.dm.create(thin.name, thin_table(thin.thin_id, self._shape.thin_blocks))
+        await self._mapper.dm.create(FILLER, thin_table(FILLER_ID, self._shape.most))
 
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
@@ -113,9 +123,9 @@ class BusyPool:
             nursery.start_soon(self._keep_space)
             async with trio.open_nursery() as writing:
                 limiter = trio.CapacityLimiter(1000)
-                for each in (*self._writers(), *(thin.reader for thin in self.thins)):
-                    work = partial(trio.to_thread.run_sync, each.work, self.terms, limiter=limiter)
-                    writing.start_soon(work)
+                works = [each.work for each in self._writers()] + [thin.reader.work for thin in self.thins]
+                for work in works:
+                    writing.start_soon(partial(trio.to_thread.run_sync, work, self.terms, limiter=limiter))
                 try:
                     yield
                 finally:
@@ -152,14 +162,14 @@ class BusyPool:
     async def empty(self) -> None:
         """Discard every block of every device."""
         for thin in self.thins:
-            await self._mapper.discard(thin.name, 0, self._thin_blocks * BLOCK)
+            await self._mapper.discard(thin.name, 0, self._shape.thin_blocks * BLOCK)
             for writer in thin.writers:
                 writer.region.marks = array("Q", [0]) * writer.region.count
         await self._discard_filler()
 
-    async def status(self) -> PoolStatus:
-        """Return the pool's status."""
-        return parse_pool_status(await self._mapper.dm.status(POOL))
+    async def status(self, *, noflush: bool = False) -> PoolStatus:
+        """Return the pool's status, after a commit unless *noflush*."""
+        return parse_pool_status(await self._mapper.dm.status(POOL, noflush=noflush))
 
     def missing(self) -> set[str]:
         """Return the kinds of change that were never made."""
@@ -196,7 +206,7 @@ class BusyPool:
             await self._message(f"create_snap {thin_id} {thin.thin_id}")
             for region, window in windows:
                 region.close_window(window)
-        snapshot = await self._opened(thin_id, thin.own)
+        snapshot = await self._opened(thin_id, self._shape.own)
         for _, window in windows:
             found = snapshot.marks[window.first : window.first + len(window.before)]
             await trio.to_thread.run_sync(
@@ -218,13 +228,13 @@ class BusyPool:
     async def _opened(self, thin_id: int, own: int) -> KnownSnapshot:
         name = f"snap-{thin_id}"
         async with self._table:
-            await self._mapper.dm.create(name, thin_table(thin_id, self._thin_blocks))
+            await self._mapper.dm.create(name, thin_table(thin_id, self._shape.thin_blocks))
         return await self._read(name, thin_id, own)
 
     async def _read(self, name: str, thin_id: int, own: int) -> KnownSnapshot:
         def read() -> KnownSnapshot:
             with DirectDevice(self._mapper.dm.path(name)) as device:
-                data = device.read(0, self._thin_blocks * PIECES)
+                data = device.read(0, self._shape.thin_blocks * PIECES)
             return KnownSnapshot(name, thin_id, found_marks(data[: own * PIECE], 0), data[own * PIECE :])
 
         return await trio.to_thread.run_sync(read)
@@ -302,13 +312,13 @@ class BusyPool:
 
     async def _reload_thin(self) -> None:
         thin = self._chance.choice(self.thins)
-        await self._mapper.dm.load(thin.name, thin_table(thin.thin_id, self._thin_blocks))
+        await self._mapper.dm.load(thin.name, thin_table(thin.thin_id, self._shape.thin_blocks))
         async with self._suspended(thin.name):
             pass
 
     async def _grow(self) -> None:
-        if self._blocks < self._most:
-            self._blocks = min(self._blocks + self._chance.choice((1, 16, 64)), self._most)
+        if self._blocks < self._shape.most:
+            self._blocks = min(self._blocks + self._chance.choice((1, 16, 64)), self._shape.most)
             await self._reload_pool()
 
     # Space
@@ -317,7 +327,8 @@ class BusyPool:
         """End each shortage after the writers have waited for a moment."""
         while True:
             await trio.sleep(0.05)
-            if (await self.status()).mode == "out_of_data_space":
+            # Without noflush, each look would be a commit.
+            if (await self.status(noflush=True)).mode == "out_of_data_space":
                 self._count("shortage")
                 await trio.sleep(0.2)
                 await self._chance.choice((self._grow, self._discard_filler))()
@@ -325,7 +336,7 @@ class BusyPool:
     async def _fill(self) -> None:
         """Write to the filler until the pool is out of data space; the last write waits for the keeper."""
         before = self.counts.get("shortage", 0)
-        for offset in range(0, self._most * BLOCK, 1 << 20):
+        for offset in range(0, self._shape.most * BLOCK, 1 << 20):
             if self.counts.get("shortage", 0) > before:
                 return
             try:
@@ -336,7 +347,7 @@ class BusyPool:
                 return
 
     async def _discard_filler(self) -> None:
-        await self._mapper.discard(FILLER, 0, self._most * BLOCK)
+        await self._mapper.discard(FILLER, 0, self._shape.most * BLOCK)
 
     async def _error_without_space(self) -> None:
         """Fill the pool while writes that find no space fail."""

@@ -8,17 +8,15 @@ import random
 import struct
 import threading
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.dm.flush_log import FlushLog
 from tests.dm.plane_oracle import PIECE, PIECES, Change, Region, found_marks, stamp
 from thinsim.block.linux import BLKDISCARD
 
 SIZES = (1, 1, 1, 2, 4, 16, 17, 64, 256)
 """Pieces of one request: 4 KiB to 1 MiB."""
-_BUFFER = max(SIZES) * PIECE
-
 
 @dataclass
 class Terms:
@@ -37,15 +35,16 @@ class Terms:
 class DirectDevice:
     """A `DirectDevice` reads and writes a block device past the page cache. One thread may use it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most: int = max(SIZES)) -> None:
+        """Open *path* for requests of at most *most* pieces."""
         self._fd = os.open(path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
-        self._buffer = mmap.mmap(-1, _BUFFER)
+        self._buffer = mmap.mmap(-1, most * PIECE)
         self._view = memoryview(self._buffer)
 
     def read(self, first: int, count: int) -> bytes:
         parts = []
         while count:
-            most = min(count * PIECE, _BUFFER)
+            most = min(count * PIECE, len(self._view))
             done = os.preadv(self._fd, [self._view[:most]], first * PIECE)
             assert done == most, f"{done} of {most} bytes were read"
             parts.append(bytes(self._view[:most]))
@@ -53,7 +52,7 @@ class DirectDevice:
         return b"".join(parts)
 
     def write(self, first: int, data: bytes) -> None:
-        """Write *data*, at most 1 MiB, with one system call."""
+        """Write *data* with one system call."""
         self._view[: len(data)] = data
         done = os.pwrite(self._fd, self._view[: len(data)], first * PIECE)
         assert done == len(data), f"{done} of {len(data)} bytes were written"
@@ -77,31 +76,26 @@ class DirectDevice:
 
 
 class RegionWriter:
-    """A `RegionWriter` belongs to one thread. *seed* decides all its requests.
+    """A `RegionWriter` belongs to one thread. *seed* decides all its requests; *log* is for its flushes.
 
-    *begins* is called before each change, *flushed* after each flush.
+    A request has one of *sizes* pieces.
     """
 
     def __init__(
-        self,
-        path: Path,
-        region: Region,
-        seed: int,
-        begins: Callable[[Change], None] = lambda _: None,
-        flushed: Callable[[], None] = lambda: None,
+        self, path: Path, region: Region, log: FlushLog | None, seed: int, sizes: tuple[int, ...] = SIZES
     ) -> None:
         self.region = region
         self.requests = 0
         self._path = path
         self._chance = random.Random(f"{seed} {region.device} {region.first}")
         self._generations = itertools.count(1)
-        self._begins = begins
-        self._flushed = flushed
+        self._log = log
+        self._sizes = sizes
 
     def work(self, terms: Terms) -> None:
         """Send requests until *terms* stop; an error or a wrong byte stops all writers."""
         try:
-            with DirectDevice(self._path) as device:
+            with DirectDevice(self._path, max(self._sizes)) as device:
                 while not terms.stop.is_set():
                     self._request(device, terms)
                     self.requests += 1
@@ -111,19 +105,19 @@ class RegionWriter:
 
     def verify(self) -> None:
         """Check each byte of the region."""
-        with DirectDevice(self._path) as device:
+        with DirectDevice(self._path, max(self._sizes)) as device:
             self._read(device, self.region.first, self.region.count)
 
     def discard_all(self) -> None:
         """Discard each block of which no other region has a part."""
-        with DirectDevice(self._path) as device:
+        with DirectDevice(self._path, max(self._sizes)) as device:
             self._discard(device, self.region.first, self.region.count)
 
     def _request(self, device: DirectDevice, terms: Terms) -> None:
         region, chance = self.region, self._chance
         act = chance.random()
         first = region.first + chance.randrange(region.count)
-        count = min(chance.choice(SIZES), region.first + region.count - first)
+        count = min(chance.choice(self._sizes), region.first + region.count - first)
         if act < 0.45:
             self._write(device, first, count, terms)
         elif act < 0.8:
@@ -147,14 +141,14 @@ class RegionWriter:
             if not terms.excuses(error, may_fail):
                 raise
         else:
-            self._flushed()
+            if self._log is not None:
+                self._log.flushed()
 
     def _write(self, device: DirectDevice, first: int, count: int, terms: Terms) -> None:
         region = self.region
         change = Change(stamp(region.device, next(self._generations)), first, count)
         may_fail = terms.writes_may_fail
-        self._begins(change)
-        region.begin(change)
+        self._begin(change)
         data = change.data()
         try:
             device.write(first, data)
@@ -163,7 +157,15 @@ class RegionWriter:
                 raise
             terms.failed_writes += 1
             change.after = self._after_failure(device, change)
+            if self._log is not None:
+                for number, mark in enumerate(change.after):
+                    self._log.begins(Change(mark, first + number, 1))
         region.end(change)
+
+    def _begin(self, change: Change) -> None:
+        if self._log is not None:
+            self._log.begins(change)
+        self.region.begin(change)
 
     def _after_failure(self, device: DirectDevice, change: Change) -> "array[int]":
         """Return what a failed write has left: of each piece what it held, or what was written."""
@@ -180,7 +182,6 @@ class RegionWriter:
         """Discard; a block of which a part remains keeps its bytes."""
         begin, end = -(-first // PIECES) * PIECES, (first + count) // PIECES * PIECES
         change = Change(0, begin, max(end - begin, 0))
-        self._begins(change)
-        self.region.begin(change)
+        self._begin(change)
         device.discard(first, count)
         self.region.end(change)

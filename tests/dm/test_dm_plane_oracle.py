@@ -1,8 +1,6 @@
 """No byte of eight busy thin devices is wrong, whatever happens to their pool at the same time."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.dm.busy_pool import BusyPool
+from tests.dm.busy_pool import BusyPool, BusyShape
 from tests.dm.mappers_under_test import BLOCK, POOL, EmulatedMapper, emulated_mapper
+from tests.dm.metadata_soundness import assert_sound
 from tests.dm.plane_oracle import PIECE
 from tests.dm.verifying_fio import FioPart, needs_fio, run_fio
 from thinsim.units import Bytes
@@ -19,12 +18,9 @@ from thinsim.units import Bytes
 pytestmark = pytest.mark.rig
 
 SEED = int(os.environ.get("THINSIM_ORACLE_SEED", "20"))
-DEVICES = 8
-THIN_BLOCKS = 192
-OWN = 2043
-"""Pieces of each device for the writers of the oracle; fio has the rest. They meet inside a data block."""
-BLOCKS, MOST = 1600, 6144
-"""Data blocks of the pool: so few that snapshots and the filler exhaust them, and more than all can need."""
+# The pool has so few blocks that snapshots and the filler exhaust them, and grows to more than all can need.
+# The last part of each device is for fio. It begins inside a data block.
+SHAPE = BusyShape(devices=8, thin_blocks=192, own=2043, blocks=1600, most=6144)
 HUNG = 60.0
 """Seconds beyond its time after which a round counts as hung."""
 
@@ -37,17 +33,13 @@ async def test_no_byte_is_wrong_while_the_pool_is_changed_in_every_way(
     print(f"THINSIM_ORACLE_SEED={SEED}")
     limit = rounds * (seconds + HUNG)
     async with (
-        emulated_mapper(tmp_path, Bytes(MOST * BLOCK)) as mapper,
+        emulated_mapper(tmp_path, Bytes(SHAPE.most * BLOCK)) as mapper,
         ending(mapper, limit),
     ):
-        pool = BusyPool(
-            mapper, SEED, devices=DEVICES, thin_blocks=THIN_BLOCKS, own=OWN, blocks=BLOCKS, most=MOST
-        )
+        pool = BusyPool(mapper, SHAPE, SEED)
         await pool.create()
-        parts = [
-            FioPart(mapper.dm.path(thin.name), OWN * PIECE, THIN_BLOCKS * BLOCK - OWN * PIECE)
-            for thin in pool.thins
-        ]
+        begin, end = SHAPE.own * PIECE, SHAPE.thin_blocks * BLOCK
+        parts = [FioPart(mapper.dm.path(thin.name), begin, end - begin) for thin in pool.thins]
         for number in range(rounds):
             # fio takes a failed write for the end, so writes fail only in the rounds without it.
             with_fio, before = number % 2 == 0, pool.terms.failed_writes
@@ -61,7 +53,7 @@ async def test_no_byte_is_wrong_while_the_pool_is_changed_in_every_way(
             assert min(served.reads, served.writes, served.flushes) > 0
             assert with_fio or pool.terms.failed_writes > before
             await pool.delete_snapshots()
-            await pool.reopen(lambda: assert_sound(mapper))
+            await pool.reopen(lambda: assert_sound(Path(mapper.metadata_dev)))
             await pool.verify()
         assert pool.missing() == set()
         await pool.empty()
@@ -72,15 +64,6 @@ async def test_no_byte_is_wrong_while_the_pool_is_changed_in_every_way(
 async def fio_verifies(parts: list[FioPart], directory: Path, seconds: float, seed: int) -> None:
     written, verified = await run_fio(parts, directory, seconds, seed)
     assert min(written, verified) > 0
-
-
-def assert_sound(mapper: EmulatedMapper) -> None:
-    """Run the kernel's own checker, if it is here, on the metadata of a pool that is not open."""
-    if shutil.which("thin_check"):
-        done = subprocess.run(
-            ["thin_check", mapper.metadata_dev], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @asynccontextmanager
