@@ -1,6 +1,7 @@
 """``python -m tests.dm.crowded_run DIRECTORY SEED`` writes to 64 thin devices at once and verifies them.
 
-It ends with the status 0 if every byte was right and the metadata is sound.
+It makes the file DIRECTORY/crowded when all have work. It ends with the status 0 if every byte was right and
+the metadata is sound.
 """
 
 import random
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import trio
 
-from tests.dm.mappers_under_test import BLOCK, POOL, emulated_mapper, make_pool, make_thin, snap
+from tests.dm.mappers_under_test import (
+    BLOCK,
+    POOL,
+    EmulatedMapper,
+    emulated_mapper,
+    make_pool,
+    make_thin,
+    snap,
+)
 from tests.dm.plane_oracle import PIECES, Region
 from tests.dm.region_writer import RegionWriter, Terms
 from thinsim.units import Bytes
@@ -19,6 +28,8 @@ DEVICES = 64
 THIN_BLOCKS = 64
 BLOCKS = DEVICES * THIN_BLOCKS * 2
 SECONDS = 8.0
+WARM = 10
+"""Requests of each writer after which the process has most of the memory that it needs."""
 # The process shares the little memory, so its buffers are small: 128 KiB at most.
 SIZES = (1, 1, 2, 4, 16, 32)
 
@@ -38,26 +49,29 @@ async def run(directory: Path, seed: int) -> None:
             limiter = trio.CapacityLimiter(DEVICES)
             for writer in writers:
                 nursery.start_soon(partial(trio.to_thread.run_sync, writer.work, terms, limiter=limiter))
-            print("crowded", flush=True)
-            chance = random.Random(seed)
+            while any(writer.requests < WARM for writer in writers) and not terms.stop.is_set():
+                await trio.sleep(0.05)
+            (directory / "crowded").touch()
             try:
-                with trio.move_on_after(SECONDS):
-                    while not terms.stop.is_set():
-                        origin = chance.randrange(DEVICES)
-                        with trio.CancelScope(shield=True):
-                            await snap(mapper, "snap", 100, f"thin-{origin}", origin, THIN_BLOCKS)
-                        await trio.sleep(0.3)
-                        with trio.CancelScope(shield=True):
-                            await mapper.dm.remove("snap", retry=True)
-                            await mapper.dm.message(POOL, 0, "delete 100")
+                await share_and_break(mapper, random.Random(seed), terms)
             finally:
                 terms.stop.set()
         for writer in writers:
             await trio.to_thread.run_sync(writer.verify)
-            assert writer.requests > 0
-        problems = list(await mapper.check(POOL))
-        assert problems == []
-        print(f"{sum(writer.requests for writer in writers)} requests, {await mapper.dm.plane_traffic(POOL)}")
+        served = await mapper.dm.plane_traffic(POOL)
+        assert min(served.reads, served.writes, served.flushes) > 0
+        assert list(await mapper.check(POOL)) == []
+
+
+async def share_and_break(mapper: EmulatedMapper, chance: random.Random, terms: Terms) -> None:
+    """Take and delete snapshots of the devices."""
+    end = trio.current_time() + SECONDS
+    while trio.current_time() < end and not terms.stop.is_set():
+        origin = chance.randrange(DEVICES)
+        await snap(mapper, "snap", 100, f"thin-{origin}", origin, THIN_BLOCKS)
+        await trio.sleep(0.3)
+        await mapper.dm.remove("snap", retry=True)
+        await mapper.dm.message(POOL, 0, "delete 100")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from thinsim.block.linux import BLKDISCARD
 SIZES = (1, 1, 1, 2, 4, 16, 17, 64, 256)
 """Pieces of one request: 4 KiB to 1 MiB."""
 
+
 @dataclass
 class Terms:
     """The `Terms` contain when all writers of a pool stop, and which errors of a write are right."""
