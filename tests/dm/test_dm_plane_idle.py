@@ -68,7 +68,7 @@ async def test_the_threads_of_plane_and_store_sleep_when_the_load_has_ended(emul
         in_daemon, in_store = waits_since(daemon, in_daemon), waits_since(store, in_store)
         seen.append((in_daemon, in_store))
         woken = {thread[0]: count for thread, count in (in_daemon | in_store).items() if count}
-        # Once per period the main thread looks whether a commit is due. Both ends of a window may have a look.
+        # Once per period the main thread looks whether a commit is due, perhaps at both ends of a window.
         looks = math.ceil((trio.current_time() - began) / COMMIT_PERIOD) + 1
         if woken.pop(daemon, 0) <= looks and not woken:
             return
