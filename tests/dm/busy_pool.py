@@ -33,8 +33,8 @@ class BusyThin:
 
 
 @dataclass(slots=True)
-class KnownSnapshot:
-    """A `KnownSnapshot` is an active snapshot and all that it holds: stamps, and the bytes after them."""
+class RememberedSnapshot:
+    """A `RememberedSnapshot` is an active snapshot and what it holds: stamps, and the bytes after them."""
 
     name: str
     thin_id: int
@@ -74,7 +74,7 @@ class BusyPool:
         self._blocks = shape.blocks
         self._features = "0 0"
         self._table = trio.Lock()
-        self._snapshots: list[KnownSnapshot] = []
+        self._snapshots: list[RememberedSnapshot] = []
         self._next_id = 200
         self._acts = [
             *(self._snapshot, self._rest) * 2,
@@ -225,17 +225,17 @@ class BusyPool:
         self._assert_same(snapshot, origin)
         self._snapshots.append(snapshot)
 
-    async def _opened(self, thin_id: int, own: int) -> KnownSnapshot:
+    async def _opened(self, thin_id: int, own: int) -> RememberedSnapshot:
         name = f"snap-{thin_id}"
         async with self._table:
             await self._mapper.dm.create(name, thin_table(thin_id, self._shape.thin_blocks))
         return await self._read(name, thin_id, own)
 
-    async def _read(self, name: str, thin_id: int, own: int) -> KnownSnapshot:
-        def read() -> KnownSnapshot:
+    async def _read(self, name: str, thin_id: int, own: int) -> RememberedSnapshot:
+        def read() -> RememberedSnapshot:
             with DirectDevice(self._mapper.dm.path(name)) as device:
                 data = device.read(0, self._shape.thin_blocks * PIECES)
-            return KnownSnapshot(name, thin_id, found_marks(data[: own * PIECE], 0), data[own * PIECE :])
+            return RememberedSnapshot(name, thin_id, found_marks(data[: own * PIECE], 0), data[own * PIECE :])
 
         return await trio.to_thread.run_sync(read)
 
@@ -243,11 +243,11 @@ class BusyPool:
         if self._snapshots:
             await self._verify(self._chance.choice(self._snapshots))
 
-    async def _verify(self, snapshot: KnownSnapshot) -> None:
+    async def _verify(self, snapshot: RememberedSnapshot) -> None:
         self._assert_same(await self._read(snapshot.name, snapshot.thin_id, len(snapshot.marks)), snapshot)
 
     @staticmethod
-    def _assert_same(found: KnownSnapshot, known: KnownSnapshot) -> None:
+    def _assert_same(found: RememberedSnapshot, known: RememberedSnapshot) -> None:
         wrong = [at for at, (a, b) in enumerate(zip(found.marks, known.marks, strict=True)) if a != b]
         assert not wrong, (
             f"{found.name} differs from {known.name} in {len(wrong)} pieces, the first is {wrong[0]}: "

@@ -5,7 +5,7 @@ import struct
 from array import array
 from pathlib import Path
 
-from tests.dm.plane_oracle import Change, Region
+from tests.dm.plane_oracle import Region, RegionChange
 
 _RECORD = struct.Struct("<cQII")
 _BEGINS, _FLUSHED = b"b", b"f"
@@ -21,7 +21,7 @@ class FlushLog:
             0o600,
         )
 
-    def begins(self, change: Change) -> None:
+    def begins(self, change: RegionChange) -> None:
         """Record *change* before it begins. After a failed write, record each piece that it has left."""
         os.write(self._fd, _RECORD.pack(_BEGINS, change.mark, change.first, change.count))
 

@@ -74,8 +74,8 @@ def described(piece: bytes) -> str:
 
 
 @dataclass(slots=True)
-class Change:
-    """A `Change` is a write or a discard of *count* pieces from *first* on, which may have failed."""
+class RegionChange:
+    """A `RegionChange` is a write or a discard of *count* pieces from *first* on, which may have failed."""
 
     mark: int
     first: int
@@ -99,7 +99,7 @@ class Window:
 
     first: int
     before: "array[int]"
-    changes: list[Change] = field(default_factory=list)
+    changes: list[RegionChange] = field(default_factory=list)
 
     def assert_seen(self, data: bytes, first: int, name: str) -> None:
         """Check that *data*, read from *first* on during this window, is what the region held meanwhile.
@@ -156,7 +156,7 @@ class Region:
         self.count = count
         self.marks = array("Q", [0]) * count
         self._lock = threading.Lock()
-        self._change: Change | None = None
+        self._change: RegionChange | None = None
         self._windows: list[Window] = []
 
     def held(self, first: int, count: int) -> "array[int]":
@@ -164,14 +164,14 @@ class Region:
         begin = first - self.first
         return self.marks[begin : begin + count]
 
-    def begin(self, change: Change) -> None:
+    def begin(self, change: RegionChange) -> None:
         """Expect that *change* shows in snapshots, and in reads by others, from now on."""
         with self._lock:
             self._change = change
             for window in self._windows:
                 window.changes.append(change)
 
-    def end(self, change: Change) -> None:
+    def end(self, change: RegionChange) -> None:
         """Expect that *change* shows in every read and snapshot from now on."""
         with self._lock:
             change.apply(self.marks, self.first)

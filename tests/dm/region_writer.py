@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.dm.flush_log import FlushLog
-from tests.dm.plane_oracle import PIECE, PIECES, Change, Region, found_marks, stamp
+from tests.dm.plane_oracle import PIECE, PIECES, Region, RegionChange, found_marks, stamp
 from thinsim.block.linux import BLKDISCARD
 
 SIZES = (1, 1, 1, 2, 4, 16, 17, 64, 256)
@@ -147,7 +147,7 @@ class RegionWriter:
 
     def _write(self, device: DirectDevice, first: int, count: int, terms: Terms) -> None:
         region = self.region
-        change = Change(stamp(region.device, next(self._generations)), first, count)
+        change = RegionChange(stamp(region.device, next(self._generations)), first, count)
         may_fail = terms.writes_may_fail
         self._begin(change)
         data = change.data()
@@ -160,15 +160,15 @@ class RegionWriter:
             change.after = self._after_failure(device, change)
             if self._log is not None:
                 for number, mark in enumerate(change.after):
-                    self._log.begins(Change(mark, first + number, 1))
+                    self._log.begins(RegionChange(mark, first + number, 1))
         region.end(change)
 
-    def _begin(self, change: Change) -> None:
+    def _begin(self, change: RegionChange) -> None:
         if self._log is not None:
             self._log.begins(change)
         self.region.begin(change)
 
-    def _after_failure(self, device: DirectDevice, change: Change) -> "array[int]":
+    def _after_failure(self, device: DirectDevice, change: RegionChange) -> "array[int]":
         """Return what a failed write has left: of each piece what it held, or what was written."""
         after = found_marks(device.read(change.first, change.count), change.first)
         before = self.region.held(change.first, change.count)
@@ -182,7 +182,7 @@ class RegionWriter:
     def _discard(self, device: DirectDevice, first: int, count: int) -> None:
         """Discard; a block of which a part remains keeps its bytes."""
         begin, end = -(-first // PIECES) * PIECES, (first + count) // PIECES * PIECES
-        change = Change(0, begin, max(end - begin, 0))
+        change = RegionChange(0, begin, max(end - begin, 0))
         self._begin(change)
         device.discard(first, count)
         self.region.end(change)
