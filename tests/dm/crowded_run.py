@@ -22,6 +22,7 @@ from tests.dm.mappers_under_test import (
 )
 from tests.dm.plane_oracle import PIECES, Region
 from tests.dm.region_writer import RegionWriter, Terms
+from thinsim.dm.daemon.native_plane import FILE
 from thinsim.units import Bytes
 
 DEVICES = 64
@@ -59,7 +60,7 @@ async def run(directory: Path, seed: int) -> None:
         for writer in writers:
             await trio.to_thread.run_sync(writer.verify)
         served = await mapper.dm.plane_traffic(POOL)
-        assert min(served.reads, served.writes, served.flushes) > 0
+        assert served.backend != FILE or min(served.reads, served.writes, served.flushes) > 0
         assert list(await mapper.check(POOL)) == []
 
 

@@ -13,6 +13,7 @@ from tests.dm.mappers_under_test import BLOCK, POOL, EmulatedMapper, emulated_ma
 from tests.dm.metadata_soundness import assert_sound
 from tests.dm.plane_oracle import PIECE
 from tests.dm.verifying_fio import FioPart, needs_fio, run_fio
+from thinsim.dm.daemon.native_plane import FILE
 from thinsim.machine.journal import all_journals
 from thinsim.machine.recovery import recover
 from thinsim.units import Bytes
@@ -58,7 +59,7 @@ async def one_round(
     await pool.verify()
     served = await mapper.dm.plane_traffic(POOL)
     print(f"round {number}: {pool.counts}, {pool.terms.failed_writes} writes failed, {served}")
-    assert min(served.reads, served.writes, served.flushes) > 0
+    assert served.backend != FILE or min(served.reads, served.writes, served.flushes) > 0
     assert with_fio or pool.terms.failed_writes > before
     await pool.delete_snapshots()
     await pool.reopen(lambda: assert_sound(Path(mapper.metadata_dev)))
