@@ -56,12 +56,11 @@ async def test_the_threads_of_plane_and_store_sleep_when_the_load_has_ended(emul
             await trio.sleep(0.05)
         terms.stop.set()
     served = await emulated.dm.plane_traffic(POOL)
-    if served.backend != FILE:
-        pytest.skip(served.backend)
-    assert min(served.reads, served.writes) > 0
+    by_plane = served.backend == FILE
+    assert (min(served.reads, served.writes) > 0) is by_plane
     busy = waits_since(daemon, before)
     native = [count for (thread, name), count in busy.items() if thread != daemon and name[:4] != "Trio"]
-    assert sum(count > 0 for count in native) >= THREADS, f"the plane had nothing to do: {busy}"
+    assert not by_plane or sum(count > 0 for count in native) >= THREADS, f"a thread did nothing: {busy}"
 
     seen = []
     for _ in range(WINDOWS):

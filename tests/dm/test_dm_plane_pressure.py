@@ -2,12 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import trio
 
-from tests.dm.memory_cgroup import NoMemoryCgroupError, memory_cgroup
+from tests.dm.memory_cgroup import MemoryCgroup, NoMemoryCgroupError, memory_cgroup
 from tests.machine.interrupted_run import InterruptedRun
 
 # doctor, which ends a run that hangs, looks at the whole machine.
@@ -30,26 +32,35 @@ class CrowdedRun(InterruptedRun):
         return [*self.enter, sys.executable, "-m", "tests.dm.crowded_run", str(self.directory), str(SEED)]
 
 
-async def test_sixty_four_devices_with_little_memory_do_not_deadlock(tmp_path: Path) -> None:
+@pytest.fixture
+def cgroup() -> Iterator[MemoryCgroup]:
+    """Make a cgroup; the reason of a skip names what the machine lacks."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(memory_cgroup("thinsim-test"))
+        except NoMemoryCgroupError as error:
+            pytest.skip(str(error))
+        yield made
+
+
+async def test_sixty_four_devices_with_little_memory_do_not_deadlock(
+    tmp_path: Path, cgroup: MemoryCgroup
+) -> None:
     print(f"THINSIM_ORACLE_SEED={SEED}")
+    run = CrowdedRun(tmp_path, image=tmp_path)
+    run.enter = tuple(cgroup.entering([]))
+    run.start()
     try:
-        with memory_cgroup("thinsim-test") as cgroup:
-            run = CrowdedRun(tmp_path, image=tmp_path)
-            run.enter = tuple(cgroup.entering([]))
-            run.start()
-            try:
-                with trio.move_on_after(DEADLOCK):
-                    while run.process.poll() is None and not (tmp_path / "crowded").exists():
-                        await trio.sleep(0.05)
-                    cgroup.squeeze(SPARE)
-                    while run.process.poll() is None:
-                        await trio.sleep(0.1)
-                said = f"status {run.process.poll()}, None after a deadlock: {run.said()}"
-                assert run.process.poll() == 0, said
-                assert cgroup.was_full(), "there was memory enough"
-            finally:
-                run.hit("kill")
-                run.doctor()
-    except NoMemoryCgroupError as error:
-        pytest.skip(str(error))
+        with trio.move_on_after(DEADLOCK):
+            while run.process.poll() is None and not (tmp_path / "crowded").exists():
+                await trio.sleep(0.05)
+            cgroup.squeeze(SPARE)
+            while run.process.poll() is None:
+                await trio.sleep(0.1)
+        said = f"status {run.process.poll()}, None after a deadlock: {run.said()}"
+        assert run.process.poll() == 0, said
+        assert cgroup.was_full(), "there was memory enough"
+    finally:
+        run.hit("kill")
+        run.doctor()
     assert run.left() == []
