@@ -1,6 +1,7 @@
 """After kill -9 under full load, ``doctor --clean`` leaves nothing, and nothing flushed is lost."""
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from thinsim.dm.emulator.runner import on_thread
 SEED = int(os.environ.get("THINSIM_ORACLE_SEED", "20"))
 FLUSHES = 8
 """Flushes of each writer before the kill."""
+# As in the kernel, a commit during a write or a discard has references to blocks that have no mapping then.
+_LEAK = re.compile(r"data block \d+: 1 references, but 0 uses: leaked")
 
 # doctor looks at the whole machine.
 pytestmark = [pytest.mark.rig, pytest.mark.alone]
@@ -74,7 +77,7 @@ async def test_nothing_is_left_and_nothing_that_was_flushed_is_lost(
         done = run.doctor()
     assert done.returncode == 0, done.stdout
     assert run.left() == []
-    assert_sound(run.host / "metadata")
+    assert_sound(run.host / "metadata", leaks=True)
     await assert_holds(run.host, run.survivors())
 
 
@@ -95,4 +98,5 @@ async def assert_holds(host: Path, survivors: list[Survivors]) -> None:
             volume = dm.volume(f"thin-{each.device}")
             data = await volume.read(each.first * PIECE, each.count * PIECE)
             each.assert_survived(found_marks(data, each.first))
-        assert list(await dm.pool(POOL).check()) == []
+        problems = list(await dm.pool(POOL).check())
+        assert [problem for problem in problems if not _LEAK.fullmatch(problem)] == []
