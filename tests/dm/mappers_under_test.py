@@ -213,10 +213,10 @@ async def process_mapper(directory: Path) -> AsyncIterator[ProcessMapper]:
 
 
 @asynccontextmanager
-async def emulated_mapper(directory: Path) -> AsyncIterator[EmulatedMapper]:
+async def emulated_mapper(directory: Path, data_size: Bytes = DATA_SIZE) -> AsyncIterator[EmulatedMapper]:
     """Start a mapper with servers, FUSE and loop devices; one at a time, since all have the same names."""
     journal = Journal.create()
-    shape = PoolShape("pool", data_size=DATA_SIZE, metadata_size=METADATA_SIZE)
+    shape = PoolShape("pool", data_size=data_size, metadata_size=METADATA_SIZE)
     with _names_in_dev():
         async with open_stack(directory, shape, journal) as stack:
             yield EmulatedMapper(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))

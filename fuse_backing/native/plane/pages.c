@@ -82,12 +82,32 @@ static struct owned_page *find_free(struct pages *pages) {
     return NULL;
 }
 
+/* Return the oldest page that a table has. NULL if there is none, or if a retired page is not free yet: it is enough to
+ * wait for that one, however long its readers take. */
+static struct owned_page *find_oldest(struct pages *pages) {
+    struct owned_page *oldest = NULL;
+
+    /* Pages are given in the order of their numbers, so the first from the hand on is the oldest. */
+    for (size_t i = pages->most; i-- > 0;) {
+        struct owned_page *owned = &pages->owned[(pages->hand + i) % pages->most];
+
+        if (owned->retired)
+            return NULL;
+        if (owned->table != NULL)
+            oldest = owned;
+    }
+    return oldest;
+}
+
 struct table_page *pages_give(struct pages *pages, struct table *table, size_t place) {
     struct owned_page *owned = find_free(pages);
 
     if (owned == NULL) {
-        /* Pages are given in the order of their numbers, so the page at the hand is the oldest. */
-        retire(pages, &pages->owned[pages->hand]);
+        struct owned_page *oldest = find_oldest(pages);
+
+        if (oldest == NULL)
+            return NULL;
+        retire(pages, oldest);
         owned = find_free(pages);
     }
     if (owned == NULL)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "native_test.h"
+#include "plane/pages.h"
 #include "plane/plane.h"
 #include "plane/table.h"
 
@@ -115,6 +116,30 @@ static void test_tables_stay_within_their_bytes(void) {
     }
     plane_free(plane);
     close(fd);
+}
+
+static void test_no_page_is_used_again_while_a_reader_may_see_it(void) {
+    atomic_uint_fast64_t turn = 1;
+    const atomic_uint_fast64_t *turns[] = {&turn};
+    struct pages *pages = pages_new(2, turns, 1);
+    struct table *table = table_new(TABLE_PAGE_ENTRIES * 5);
+
+    CHECK(pages_give(pages, table, 0) != NULL && pages_give(pages, table, 1) != NULL);
+    for (size_t place = 2; place < 5; place++)
+        CHECK(pages_give(pages, table, place) == NULL);
+    /* One page is taken away, and no second one while that waits for the reader. */
+    CHECK(atomic_load(&table->pages[0]) == NULL && atomic_load(&table->pages[1]) != NULL);
+    turn = 2;
+    CHECK(pages_give(pages, table, 2) != NULL && atomic_load(&table->pages[1]) != NULL);
+    CHECK(pages_give(pages, table, 3) != NULL && atomic_load(&table->pages[1]) == NULL);
+    turn = 3;
+    pages_drop(pages, table, 2);
+    pages_drop(pages, table, 3);
+    CHECK(pages_give(pages, table, 4) == NULL); /* no table has a page */
+    turn = 4;
+    CHECK(pages_give(pages, table, 4) != NULL && pages_used(pages) == 2);
+    pages_free(pages);
+    table_free(table);
 }
 
 static void test_a_transfer_that_fails_is_left_to_python(void) {
@@ -241,6 +266,7 @@ void test_the_plane(void) {
     test_what_is_known_is_served();
     test_what_is_held_forgotten_or_not_wanted_is_left_to_python();
     test_tables_stay_within_their_bytes();
+    test_no_page_is_used_again_while_a_reader_may_see_it();
     test_a_transfer_that_fails_is_left_to_python();
     test_no_reader_uses_a_place_that_a_block_has_left();
 }
