@@ -20,29 +20,27 @@ _READ, _WRITE, _STATFS, _FSYNC, _FALLOCATE, _LSEEK = 15, 16, 17, 20, 43, 46
 async def serve_data_requests(operations: FileOperations) -> None:
     """Serve requests by *operations* until the connection ends, and every request has its answer.
 
-    Raises ``OSError`` if ``/dev/fuse`` can't be read any more for another reason than an unmount.
+    Requests begin in the order in which the kernel sent them. Raises ``OSError`` if ``/dev/fuse`` can't be
+    read any more for another reason than an unmount.
     """
-    fd = native.requests_fd()
     async with trio.open_nursery() as nursery:
-        while True:
-            await trio.lowlevel.wait_readable(fd)
-            while _begin_next(operations, nursery):
-                pass
-            error = native.ended()
-            if error == errno.ENODEV:
-                return
-            if error:
-                raise OSError(error, f"cannot read /dev/fuse: {os.strerror(error)}")
+        nursery.start_soon(_serve_next, operations, nursery)
 
 
-def _begin_next(operations: FileOperations, nursery: trio.Nursery) -> bool:
-    """Begin the next request; return False if none waits. Its task alone keeps it: if dropped it gets EIO."""
-    found = native.take_request()
-    if found is None:
-        return False
+async def _serve_next(operations: FileOperations, nursery: trio.Nursery) -> None:
+    while (found := native.take_request()) is None:
+        error = native.ended()
+        if error == errno.ENODEV:
+            return
+        if error:
+            raise OSError(error, f"cannot read /dev/fuse: {os.strerror(error)}")
+        await trio.lowlevel.wait_readable(native.requests_fd())
+    # The next task takes the next request when this one has run up to its first checkpoint. Tasks that are ready
+    # at the same time would run in any order.
+    nursery.start_soon(_serve_next, operations, nursery)
     opcode, request, *arguments = found
-    nursery.start_soon(_answered, _ANSWERS[opcode], operations, request, *arguments)
-    return True
+    del found
+    await _answered(_ANSWERS[opcode], operations, request, *arguments)
 
 
 async def _answered(

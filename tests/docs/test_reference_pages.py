@@ -136,6 +136,7 @@ def test_a_key_that_is_missing_or_unknown_is_a_mismatch() -> None:
     assert list(mismatches({"running": True, "more": 1}, kind)) == [
         ".more is not in DeviceMapperState",
         ".devices is missing",
+        ".data_planes is missing",
     ]
 
 

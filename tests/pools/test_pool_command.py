@@ -195,6 +195,28 @@ def test_the_device_mapper_that_was_started_for_a_pool_in_vain_is_ended(
 
 
 @on_emulated
+@pytest.mark.parametrize("plane", ["on", "off"])
+def test_the_data_plane_of_each_pool_is_in_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, plane: str
+) -> None:
+    monkeypatch.setenv("THINSIM_PLANE", plane)
+    thinsim: Shell = request.getfixturevalue("thinsim")
+    pool = name(tmp_path)
+    thinsim.done("pool", "create", pool, "--dir", tmp_path / "new")
+    environment = thinsim.done("env", "--", "dmsetup", "create", f"{pool}-zeros", "--table", "0 8 zero")
+    assert environment == ""
+    state = json.loads(thinsim.done("dm", "status", "--json"))
+    assert state["devices"] == [pool, f"{pool}-zeros"]
+    (found,) = state["data_planes"].values()
+    assert list(state["data_planes"]) == [pool]
+    assert (found == "Python serves every request: THINSIM_PLANE=off") is (plane == "off")
+    lines = thinsim.done("dm", "status").splitlines()
+    assert lines[1:] == [f"{pool}, data plane: {found}", f"{pool}-zeros"]
+    thinsim.done("env", "--", "dmsetup", "remove", f"{pool}-zeros")
+    thinsim.done("pool", "remove", pool)
+
+
+@on_emulated
 def test_an_environment_is_printed_for_a_shell_and_given_to_a_command(thinsim: Shell) -> None:
     assert thinsim.done("env").startswith("export PATH=")
     assert "Driver version:" in thinsim.done("env", "--", "dmsetup", "version")

@@ -60,9 +60,12 @@ async def test_a_watched_pool_shows_use_leak_devices_and_discards(tmp_path: Path
             assert (now.used, now.host, now.leaked) == (0, 6 * BLOCK, 6 * BLOCK)
             assert (now.leaked_at_least, list(now.devices)) == (6 * BLOCK, [])
             seen = await trio.to_thread.run_sync(command, "--json", "--count", "1")
-            assert json.loads(seen.stdout)["leaked"] == 6 * BLOCK
+            document = json.loads(seen.stdout)
+            plane = (await stack.dm.plane_traffic(SHAPE.name)).backend
+            assert (document["leaked"], document["data_plane"]) == (6 * BLOCK, plane)
             shown = await trio.to_thread.run_sync(command, "--count", "1")
             assert ["leaked", "384", "KiB"] in [line.split() for line in shown.stdout.splitlines()]
+            assert f"data plane: {plane}" in shown.stdout.splitlines()
             ended = await trio.to_thread.run_sync(interrupted)
             assert (ended.returncode, ended.stderr) == (0, "")
         assert await stack.dm.check(SHAPE.name) == []

@@ -17,9 +17,11 @@ DEVICES = [WatchedDevice(f"thinsim-29934-e2a5eb8d-snap-{number}", number, 4 * MI
 DISCARDS = [LedgerEvent(1, 0.0, "data", Operation.PUNCH, 3, 5 * MIB + 65536, 65536, 65536, 65536, 0, 0.1)]
 
 
-def shown(width: int, *, used: int, leaked: int | None) -> list[str]:
+def shown(width: int, *, used: int, leaked: int | None, data_plane: str = "") -> list[str]:
     at_least = leaked or 0
-    now = Moment(0.0, "rw", 100 * MIB, used, used + at_least, 0, 0, leaked, at_least, DEVICES, DISCARDS)
+    now = Moment(
+        0.0, "rw", 100 * MIB, used, used + at_least, 0, 0, leaked, at_least, DEVICES, DISCARDS, data_plane
+    )
     console = Console(file=io.StringIO(), width=width)
     console.print(view("thinsim-29934-e2a5eb8d", now, None, width), crop=False)
     assert isinstance(console.file, io.StringIO)
@@ -43,6 +45,12 @@ def test_a_byte_leaked_shows_in_the_bar_and_a_full_bar_is_not_longer() -> None:
     assert "▒" in shown(80, used=50 * MIB, leaked=1)[1].removesuffix("▒ leaked")
     full = shown(80, used=100 * MIB, leaked=10 * MIB)[1]
     assert full == "█" * 60 + " █ used ▒ leaked"
+
+
+def test_the_data_plane_is_one_line_if_it_is_known() -> None:
+    lines = shown(80, used=MIB, leaked=0, data_plane="the file under the data device")
+    assert "data plane: the file under the data device" in lines
+    assert not any("data plane" in line for line in shown(80, used=MIB, leaked=0))
 
 
 def test_every_amount_has_a_unit_and_the_exact_bytes_are_in_the_json() -> None:

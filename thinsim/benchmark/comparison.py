@@ -27,11 +27,12 @@ from thinsim.benchmark.verdicts import (
     of_rounds,
     put_side_by_side,
 )
+from thinsim.report.environment import DATA_PLANE
 
 _OTHER_MACHINE = ("processor",)
 """With these differences of the environment, a verdict would be about the machines."""
 
-_OTHER_CONDITIONS = ("kernel", "memory", "file system", "freed bytes")
+_OTHER_CONDITIONS = ("kernel", "memory", "file system", "freed bytes", DATA_PLANE)
 """These differences of the environment change speeds, so the reader has to know them first."""
 
 _COUNTS = ("hole punches", "written to the data device")

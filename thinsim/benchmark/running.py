@@ -18,7 +18,7 @@ from thinsim.benchmark.time_left import TimeLeft
 from thinsim.errors import ProgramFailedError, ThinsimError, failures_of
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.machine_load import watched_load
-from thinsim.report.environment import environment
+from thinsim.report.environment import DATA_PLANE, environment
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.reproduce import CORE, ReproductionRequest, run_reproduction
 from thinsim.units import Bytes
@@ -57,6 +57,7 @@ class _OneRun:
 
     figures: Mapping[FigureRow, float | None]
     steps: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    data_plane: str = ""
 
 
 _Place = tuple[str, Sizes]
@@ -127,7 +128,7 @@ class BenchmarkRun:
             kind="thinsim bench",
             format=FORMAT,
             command=self._plan.command,
-            environment=self._environment,
+            environment=self._environment | self._data_planes(),
             rounds=len(self._rounds),
             warm_up=self._plan.warm_up,
             contenders=[contender.name for contender in self._plan.contenders],
@@ -137,6 +138,12 @@ class BenchmarkRun:
             steps=list(self._steps()),
             loads=self._loads,
         )
+
+    def _data_planes(self) -> dict[str, str]:
+        """Return what served the requests of emulated thin devices, if any had them."""
+        runs = (run for found in self._rounds for run in found.values())
+        planes = dict.fromkeys(run.data_plane for run in runs if run.data_plane)
+        return {DATA_PLANE: "; ".join(planes)} if planes else {}
 
     async def measure(self) -> None:
         """Run all rounds, and clean up. ProgramFailedError names the run that failed."""
@@ -277,4 +284,4 @@ async def _run(
     async with counted() as costs:
         result = await run_reproduction(request, progress)
     run = result.runs[0]
-    return _OneRun(figures_of(run, costs), step_times(run.samples))
+    return _OneRun(figures_of(run, costs), step_times(run.samples), result.data_plane)

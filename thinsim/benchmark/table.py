@@ -28,6 +28,7 @@ from thinsim.benchmark.wording import (
     row_text,
     what_was_measured,
 )
+from thinsim.report.environment import data_plane_text
 from thinsim.report.whole_words import WholeWords, print_table, print_words
 
 _COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
@@ -58,6 +59,8 @@ def print_benchmark(
     if percentiles:
         _print_percentiles(console, document)
     print_words(console, what_was_measured(document))
+    for text in data_plane_text(document.environment):
+        print_words(console, text)
     if others:
         ratios = [each.ratio for each in judged if each.contender != first]
         print_words(console, interval_meaning(ratios))

@@ -9,10 +9,12 @@ write-zeroes requests.
 
 import errno
 import fcntl
+import mmap
 import os
 import platform
 import re
 import struct
+from collections.abc import Callable
 
 from fuse_backing.system_calls import FALLOC_FL_ZERO_RANGE, fallocate
 from thinsim.block.kernel_view import sysfs
@@ -51,8 +53,21 @@ def takes_write_zeroes(loop: LoopDevice) -> bool:
 
 
 def takes_discards(loop: LoopDevice) -> bool:
-    """Return whether the device takes discards."""
-    return sysfs(loop.path, "queue/discard_max_bytes") != "0"
+    """Return whether the device takes discards, unless its user has turned them off in sysfs."""
+    return sysfs(loop.path, "queue/discard_max_hw_bytes") != "0"
+
+
+def last_page(size: int, block_size: int) -> tuple[int, int] | None:
+    """Return offset and length of the last page of a device of *size* bytes; None if it is empty.
+
+    The kernel drops the page cache of a range that is discarded or zeroed. Of a page that the range covers in
+    part it keeps the rest and zeroes the part (mm/truncate.c, truncate_inode_partial_folio), even if the
+    device refuses the request. A smaller device has less than a page: the range is its whole blocks.
+    """
+    page = max(mmap.PAGESIZE, block_size)
+    if size >= page:
+        return (size // page - 1) * page, page
+    return (0, size - size % block_size) if size >= block_size else None
 
 
 def stop_write_zeroes(loop: LoopDevice, offset: int, length: int) -> None:
@@ -62,29 +77,26 @@ def stop_write_zeroes(loop: LoopDevice, offset: int, length: int) -> None:
     it with EOPNOTSUPP. The kernel then writes zeros there instead (block/blk-lib.c, blkdev_issue_zeroout);
     the server must drop that write. Does nothing if the device is busy or refuses writes.
     """
+    _send(loop, lambda fd: fallocate(fd, FALLOC_FL_ZERO_RANGE, offset, length))
+
+
+def stop_discards(loop: LoopDevice, offset: int, length: int) -> None:
+    """Make the device refuse discards and write-zeroes requests, on Linux 6.9 or later.
+
+    This sends one discard of *length* bytes at *offset*; the file's server must refuse it with EOPNOTSUPP.
+    Does nothing if the device is busy or refuses writes.
+    """
+    _send(loop, lambda fd: fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length)))
+
+
+def _send(loop: LoopDevice, request: Callable[[int], object]) -> None:
     fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
     try:
         if is_same(fd, loop):
-            # fallocate drops the range's pages even if they are dirty, so write them first. BLKFLSBUF ignores
+            # The request drops the pages of the range, dirty ones too, so write them first. BLKFLSBUF ignores
             # a write that fails in a full pool; fsync would not.
             fcntl.ioctl(fd, _BLKFLSBUF)
-            fallocate(fd, FALLOC_FL_ZERO_RANGE, offset, length)
-    except OSError as error:
-        if error.errno not in _REFUSALS:
-            raise
-    finally:
-        os.close(fd)
-
-
-def stop_discards(loop: LoopDevice, length: int) -> None:
-    """Make the device refuse discards, on Linux 6.9 or later.
-
-    This sends one discard of *length* bytes at 0. The file's server must refuse it once, with EOPNOTSUPP.
-    """
-    fd = os.open(loop.path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        if is_same(fd, loop):
-            fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", 0, length))
+            request(fd)
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise

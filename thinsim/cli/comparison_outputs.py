@@ -52,6 +52,8 @@ def print_result(console: Console, result: ComparisonResult) -> None:
         _line(console, _verdict(False), f" {name} could not run: {why}")
     for name in result.missing:
         _line(console, Text("--  ", "dim"), f" {name} is missing, which is allowed")
+    for text in result.data_planes:
+        console.print(Text(text, "dim"), soft_wrap=True)
     for text in result.differences:
         console.print(Text(f"environment: {text}", "dim"), soft_wrap=True)
 

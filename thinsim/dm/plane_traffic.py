@@ -1,6 +1,6 @@
 """A `PlaneTraffic` counts what the plane of the emulated device-mapper has served without Python."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +24,9 @@ class PlaneTraffic:
             self.written_bytes + other.written_bytes,
             other.backend,
         )
+
+
+def without_plane(why: str) -> PlaneTraffic:
+    """Return no traffic, with the reason if there is one."""
+    nothing = PlaneTraffic()
+    return replace(nothing, backend=f"{nothing.backend}: {why}") if why else nothing

@@ -14,6 +14,7 @@ from thinsim.regression.speed import (
     not_compared,
 )
 from thinsim.regression.tolerances import Tolerances
+from thinsim.report.environment import data_plane_text
 from thinsim.units import format_size
 
 SPEED_CIRCUMSTANCES = ("kernel", "processor", "file system", "python")
@@ -135,6 +136,13 @@ class ComparisonResult:
     tolerances: Tolerances
     interrupted: bool = False
     """True if a signal ended the rounds before the last one."""
+
+    @property
+    def data_planes(self) -> list[str]:
+        """Return the sentences about the data planes of the runs, each once."""
+        return list(
+            dict.fromkeys(text for each in self.comparisons for text in data_plane_text(each.now.environment))
+        )
 
     @property
     def differences(self) -> list[str]:

@@ -26,7 +26,7 @@ def markdown(result: ComparisonResult) -> str:
         lines += [_row([each.now.name, change.variant, "", "", "", "", change.mark]) for change in gone]
     lines += [_row([name, "", "", "", "", "", "error"]) for name in failed]
     lines += [_row([name, "", "", "", "", "", "missing (allowed)"]) for name in missing]
-    lines += ["", _explanation(result.tolerances)]
+    lines += ["", " ".join([_explanation(result.tolerances), *map(_cell, result.data_planes)])]
     details = [*_errors(failed), *_changes(comparisons)]
     details += [f"- environment: {_cell(text)}" for text in result.differences]
     return "\n".join([*lines, *([""] if details else []), *details]) + "\n"

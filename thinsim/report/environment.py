@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,10 +19,14 @@ _TOOLS = {"mkfs.ext4": ("mkfs.ext4", "-V"), "blkdiscard": ("blkdiscard", "--vers
 _CONTAINERD = {"containerd": ("containerd", "--version"), "runc": ("runc", "--version")}
 
 
-def environment(directory: Path | None, *, containerd: bool = False) -> dict[str, str]:
+DATA_PLANE = "data plane"
+"""The name of the value for the server of requests to emulated thin devices."""
+
+
+def environment(directory: Path | None, *, containerd: bool = False, data_plane: str = "") -> dict[str, str]:
     """Return names and values, in the order for printing. *directory* is that of the run's files.
 
-    With *containerd*, the versions of containerd and runc are included.
+    With *containerd*, the versions of containerd and runc are included. *data_plane* is that of the rig.
     """
     tools = _TOOLS | (_CONTAINERD if containerd else {})
     return {
@@ -35,7 +40,13 @@ def environment(directory: Path | None, *, containerd: bool = False) -> dict[str
         **{tool: _tool(*command) for tool, command in tools.items()},
         "file system": _file_system(directory or Path(tempfile.gettempdir())),
         "freed bytes": freed_bytes(directory or Path(tempfile.gettempdir())),
+        **({DATA_PLANE: data_plane} if data_plane else {}),
     }
+
+
+def data_plane_text(environment: Mapping[str, str]) -> list[str]:
+    """Return the sentence about the data plane that a report prints, or none for a rig without one."""
+    return [f"Data plane: {environment[DATA_PLANE]}."] if DATA_PLANE in environment else []
 
 
 def _system() -> str:

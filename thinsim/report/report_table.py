@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from thinsim.report.document import Report, VariantRun
+from thinsim.report.environment import data_plane_text
 from thinsim.report.phase_table import print_runs, times
 from thinsim.report.whole_words import print_words
 from thinsim.units import format_size
@@ -27,7 +28,8 @@ def print_report(console: Console, report: Report) -> None:
             markup=False,
             soft_wrap=True,
         )
-    print_words(console, f"\n{times(report.seconds)}", "dim")
+    words = " ".join([times(report.seconds), *data_plane_text(report.environment)])
+    print_words(console, f"\n{words}", "dim")
 
 
 def _heading(report: Report) -> str:

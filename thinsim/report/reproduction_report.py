@@ -14,7 +14,7 @@ def reproduction_report(
     request: ReproductionRequest, result: Reproduction, cut_short: str | None = None
 ) -> Report:
     """Return the report of a run that has just ended; *cut_short* is the reason if it ended early."""
-    facts = environment(request.directory, containerd=request.subject != CORE)
+    facts = environment(request.directory, containerd=request.subject != CORE, data_plane=result.data_plane)
     kernel = ["--guest-kernel", request.guest_kernel] if request.guest_kernel is not None else []
     return Report(
         cut_short=cut_short,

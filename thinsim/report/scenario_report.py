@@ -13,7 +13,7 @@ def report_of(result: ScenarioResult, cut_short: str | None = None) -> Report:
     request, shape = result.request, result.shape
     options = [word for name in request.variants for word in ("--variant", name)]
     options += ["--repeatable"] if request.repeatable else []
-    facts = environment(request.directory)
+    facts = environment(request.directory, data_plane=result.data_plane)
     return Report(
         cut_short=cut_short,
         thinsim=facts["thinsim"],

@@ -37,6 +37,10 @@ class EmulatedRig(LoopRig):
         """Return the kernel's count, with the bytes that the plane wrote to the file below the device."""
         return await LoopRig.written_bytes(self) + (await self.dm.plane_traffic()).written_bytes
 
+    async def data_plane(self) -> str:
+        """Ask the device-mapper."""
+        return (await self.dm.plane_traffic(self.shape.name)).backend
+
     async def check(self) -> list[str]:
         """Run the device-mapper's metadata checker."""
         return list(await self.dm.check(self.shape.name))

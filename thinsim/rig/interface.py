@@ -115,6 +115,12 @@ class Rig(Protocol):
     async def written_bytes(self) -> int:
         """Return the bytes written to the data device; if possible, neither pool nor store counts them."""
 
+    async def data_plane(self) -> str:
+        """Return what serves the requests of thin devices, in words; empty if the kernel does.
+
+        The words are ``PlaneTraffic.backend``, of the emulated device-mapper.
+        """
+
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Return the mappings of every thin id."""
 

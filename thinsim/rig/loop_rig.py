@@ -85,6 +85,10 @@ class LoopRig(ABC):
         finally:
             os.close(fd)
 
+    async def data_plane(self) -> str:
+        """Return an empty text: the kernel serves its thin devices."""
+        return ""
+
     async def settle(self) -> None:
         """Commit the pool by a status command, then flush the data loop device to the host."""
         await self.dm.status(self.shape.name)

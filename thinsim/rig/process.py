@@ -94,6 +94,10 @@ class ProcessRig:
         """Return the data device's own count."""
         return self._data.written
 
+    async def data_plane(self) -> str:
+        """Ask the device-mapper in this process."""
+        return self.dm.pool(self.shape.name).plane.traffic().backend
+
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         return await self.dm.pool(self.shape.name).mappings()
 

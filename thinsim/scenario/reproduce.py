@@ -104,6 +104,8 @@ class Reproduction:
     setup: str | None = None
     config_toml: str = ""
     """containerd's configuration for the pool of a set-up; empty without a set-up."""
+    data_plane: str = ""
+    """The server of requests to thin devices, in words; empty for the kernel, or before the first pool."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ async def run_reproduction(
     for note in setup.notes if setup is not None else ():
         progress.warn(f"skipped: {note}")
     spent: dict[str, float] = {}
-    shape, kept = PoolShape("thinsim"), None
+    shape, kept, data_plane = PoolShape("thinsim"), None, ""
     history = BlockHistory(BASE_IMAGE_SIZE, request.container_bytes, "", 0)
     begun: list[_BegunSetting] = []
 
@@ -164,6 +166,7 @@ async def run_reproduction(
             kept=kept,
             setup=request.setup,
             config_toml=setup.config_toml if setup is not None else "",
+            data_plane=data_plane,
         )
 
     with unfinished(begun, measured, keep):
@@ -198,7 +201,7 @@ async def run_reproduction(
                     make_pool=setup.make_pool(journal) if setup is not None else None,
                 )
                 async with request.rig.running(run_directory, shape, journal, contents) as rig:
-                    shape = rig.shape
+                    shape, data_plane = rig.shape, await rig.data_plane()
                     spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - at
                     run.steps = steps = MeasuredSteps(rig, progress)
                     if image is not None and request.subject in _PLUGINS:

@@ -55,6 +55,8 @@ class Moment:
     """The active thin devices."""
     discards: Sequence[LedgerEvent] = ()
     """The newest discards and other events of the data file, oldest first, at most 12."""
+    data_plane: str = ""
+    """The server of requests to thin devices: C threads on a file, or Python and the reason."""
 
     def to_json(self) -> dict[str, object]:
         """Return the moment as a JSON object."""
@@ -72,6 +74,7 @@ def moment(
     given_back: int,
     punches: int,
     discards: Sequence[LedgerEvent] = (),
+    data_plane: str = "",
 ) -> Moment:
     """Compute a `Moment`; *host* is the host's allocation of the data file."""
     used, mapped = status.used_data * block_bytes, total(host.ranges)
@@ -92,6 +95,7 @@ def moment(
         leaked_at_least=max(0, mapped - used),
         devices=devices,
         discards=discards,
+        data_plane=data_plane,
     )
 
 

@@ -28,7 +28,10 @@ _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
 def view(name: str, now: Moment, before: Moment | None, width: int) -> RenderableType:
     """Return the view of pool *name* in *width* columns, with the changes since *before*."""
     bar = _bar(now, max(1, min(_BAR, width - len(_LEGEND))))
-    return Group(_headline(name, now), bar, _figures(now, before), _devices(now), _discards(now.discards))
+    plane = [Text(f"data plane: {now.data_plane}")] if now.data_plane else []
+    return Group(
+        _headline(name, now), bar, _figures(now, before), *plane, _devices(now), _discards(now.discards)
+    )
 
 
 def _headline(name: str, now: Moment) -> Text:

@@ -46,6 +46,7 @@ class Watch:
             given_back=totals.freed if totals is not None else 0,
             punches=totals.events if totals is not None else 0,
             discards=tuple(self.events),
+            data_plane=(await pool.dm.plane_traffic(pool.name)).backend,
         )
 
 

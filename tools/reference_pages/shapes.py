@@ -59,6 +59,8 @@ class DeviceMapperState(TypedDict):
     """True if it runs."""
     devices: list[str]
     """The names of its devices."""
+    data_planes: dict[str, str]
+    """The data plane of each pool, by its name: the file that C threads use, or Python and the reason."""
 
 
 class RunJournal(TypedDict):

@@ -7,6 +7,7 @@
  *   requests.c   requests that are left to Python
  *   replies.c    answers of libfuse, amended for passthrough
  *   kinds.c      the kind of a request, for its latency
+ *   order.c      the order of writes that are left to Python
  */
 #ifndef FUSE_BACKING_CHANNEL_STATE_H
 #define FUSE_BACKING_CHANNEL_STATE_H
@@ -16,6 +17,7 @@
 
 #include "channel.h"
 #include "latency/latency.h"
+#include "order.h"
 #include "plane/plane.h"
 #include "protocol/protocol.h"
 
@@ -77,6 +79,7 @@ struct channel {
     unsigned stack_depth;
     struct account *account;
     struct plane *plane; /* NULL without one */
+    struct order order;  /* used with a plane */
     struct latencies *latencies;
 
     pthread_mutex_t lock; /* protects all fields below */

@@ -22,7 +22,7 @@ static void send_to_libfuse(struct channel_reader *reader, size_t size) {
 }
 
 /* Serve one request, or leave it to Python or to libfuse. */
-static void receive(struct channel_reader *reader, size_t size) {
+static void handle(struct channel_reader *reader, size_t size) {
     struct channel *channel = reader->channel;
     const struct protocol_in_header *header = (const void *)reader->buffer;
     struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(reader->buffer, size), channel_now(),
@@ -40,6 +40,8 @@ static void receive(struct channel_reader *reader, size_t size) {
         break;
     case PROTOCOL_WRITE:
         served = channel_serve_write(reader, size);
+        if (!served && channel->plane != NULL)
+            order_wait(&channel->order, header->unique);
         break;
     case PROTOCOL_FSYNC:
         served = channel_serve_fsync(reader, size);
@@ -83,6 +85,22 @@ static void receive(struct channel_reader *reader, size_t size) {
         channel_answer(reader, header->unique, ENOMEM);
     else
         send_to_libfuse(reader, size);
+}
+
+/* Handle one request. With a plane, writes that are left to Python keep their order: Python allocates in it. */
+static void receive(struct channel_reader *reader, size_t size) {
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    struct order *order = reader->channel->plane == NULL ? NULL : &reader->channel->order;
+    uint64_t unique = header->unique;
+    bool write = header->opcode == PROTOCOL_WRITE;
+
+    if (unique % ORDER_STEP != 0 || header->opcode == PROTOCOL_NOTIFY_REPLY) /* the number of another request */
+        order = NULL;
+    if (order != NULL && !write)
+        order_decide(order, unique);
+    handle(reader, size);
+    if (order != NULL && write)
+        order_decide(order, unique);
 }
 
 static void end(struct channel *channel, int error) {

@@ -36,6 +36,7 @@ void test_the_account(void);
 void test_a_punch(void);
 void test_the_channel(void);
 void test_the_latencies(void);
+void test_the_order(void);
 void test_the_plane(void);
 void test_the_channel_under_pressure(void);
 void test_the_end_of_a_channel(void);

@@ -1,6 +1,7 @@
 """``thinsim dm`` starts, shows and stops the emulated device-mapper of this user."""
 
 import json
+from contextlib import suppress
 from functools import partial
 
 import click
@@ -12,6 +13,7 @@ from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.standing.places import Places
 from thinsim.dm.standing.start import answers, ensure_running
 from thinsim.dm.standing.stop import stop_running
+from thinsim.errors import DeviceMapperError
 from thinsim.machine.root import if_not_root
 
 
@@ -44,13 +46,19 @@ def stop(force: bool) -> None:
 
 
 @dm.command(epilog=exit_status_help({FAILED: "it is not running"}))
-@click.option("--json", "as_json", is_flag=True, help="Print the state and the names of the devices as JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the state, the devices and their data planes as JSON."
+)
 def status(as_json: bool) -> int:
-    """Show the state and the devices of the emulated device-mapper."""
+    """Show the state and the devices of the emulated device-mapper.
+
+    The line of a pool has its data plane. C threads serve its thin devices, or Python, for the reason given.
+    """
     places = Places.of_this_user()
-    devices = trio.run(EmulatedDeviceMapper(places.verbs).list) if answers(places) else None
+    devices, planes = trio.run(_look, places) if answers(places) else (None, {})
     if as_json:
-        click.echo(json.dumps({"running": devices is not None, "devices": devices or []}))
+        running = devices is not None
+        click.echo(json.dumps({"running": running, "devices": devices or [], "data_planes": planes}))
     elif devices is None:
         fix = if_not_root("Its devices") or ". To start it, run: thinsim dm start"
         click.echo(f"The emulated device-mapper is not running{fix}")
@@ -58,5 +66,15 @@ def status(as_json: bool) -> int:
         count = f"{len(devices)} device{'' if len(devices) == 1 else 's'}"
         click.echo(f"running, {count}; log: {places.log}")
         for name in devices:
-            click.echo(name)
+            click.echo(f"{name}, data plane: {planes[name]}" if name in planes else name)
     return DONE if devices is not None else FAILED
+
+
+async def _look(places: Places) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the devices, and the data plane of each pool by its name."""
+    dm = EmulatedDeviceMapper(places.verbs)
+    devices, planes = await dm.list(), {}
+    for name in devices:
+        with suppress(DeviceMapperError):  # it is no pool, or is gone meanwhile
+            planes[name] = (await dm.plane_traffic(name)).backend
+    return devices, planes

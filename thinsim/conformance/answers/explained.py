@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from thinsim.block.loop_limits import kernel_clears_limits
-from thinsim.conformance.answers.answer import WAITS, Recording
+from thinsim.conformance.answers.answer import Recording
 from thinsim.conformance.answers.compare import ERRNO_TEXT, AnswerComparison, Behaviour, errno_of
 from thinsim.conformance.histories.history import BlockRequest, Dmsetup, HistoryOperation, QueueLimits, Read
 from thinsim.units import SECTOR_SIZE
@@ -17,8 +17,6 @@ class _Known:
     subjects: tuple[str, ...]
     fits: Callable[[AnswerComparison, HistoryOperation | None, Recording], bool]
     why: str
-    lasting: bool = False
-    """The later differences of the history follow from this one."""
     for_one_read: bool = False
     """A difference in the next read follows from this one."""
 
@@ -31,14 +29,6 @@ def _refused_discard(
     return (
         not kernel_clears_limits() and ignores and refused and comparison.found in ("0", f"{errno.EINVAL:d}")
     )
-
-
-def _behind_a_held_write(
-    comparison: AnswerComparison, operation: HistoryOperation | None, expected: Recording
-) -> bool:
-    requests = (Behaviour.WRITE, Behaviour.READ, Behaviour.DISCARD, Behaviour.FLUSH)
-    waits = comparison.behaviour in requests and comparison.found.strip() == str(WAITS)
-    return waits and any(answer.status == WAITS for answer in expected.answers[: comparison.index])
 
 
 def _missing_path(
@@ -133,14 +123,6 @@ _KNOWN = (
     ),
     _Known(
         ("emulated",),
-        _behind_a_held_write,
-        "A write that waits for space delays the later requests to its device. thinsim's device node is a "
-        "loop device, which serves one request at a time (drivers/block/loop.c, loop_process_work). The "
-        "kernel's thin device serves the other requests, so the states that follow differ as well.",
-        lasting=True,
-    ),
-    _Known(
-        ("emulated",),
         _fua,
         "The kernel's thin device offers FUA (`queue/fua`). thinsim's loop device does not "
         "(drivers/block/loop.c), so a write with O_DSYNC becomes a write and a flush.",
@@ -189,7 +171,6 @@ class Explainer:
     def __init__(self, subject: str, expected: Recording) -> None:
         self._subject = subject
         self._expected = expected
-        self._lasting = ""
         self._of_next = (-1, "")
         """The index of the next read, and the reason if it differs."""
 
@@ -197,10 +178,9 @@ class Explainer:
         """Return the known reason for a difference, or an empty string."""
         for known in _KNOWN:
             if self._subject in known.subjects and known.fits(comparison, operation, self._expected):
-                self._lasting = self._lasting or (known.why if known.lasting else "")
                 if known.for_one_read:
                     self._of_next = (comparison.index + 1, known.why)
                 return known.why
         if comparison.behaviour is Behaviour.READ and comparison.index == self._of_next[0]:
             return self._of_next[1]
-        return self._lasting
+        return ""

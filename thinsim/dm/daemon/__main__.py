@@ -21,11 +21,12 @@ from thinsim.block.linux import LinuxBlockDevice
 from thinsim.dm.daemon.ioctl.control_device import serve_control_device
 from thinsim.dm.daemon.ioctl.service import IoctlService
 from thinsim.dm.daemon.loop_nodes import LoopNodes
-from thinsim.dm.daemon.native_plane import NativePlane, VolumeBypass
+from thinsim.dm.daemon.native_plane import VARIABLE, NativePlane, VolumeBypass
 from thinsim.dm.daemon.registry import Registry, restore
 from thinsim.dm.daemon.verbs import verb_handlers
 from thinsim.dm.daemon.volumes import VolumeOperations
 from thinsim.dm.emulator.local import LocalDeviceMapper
+from thinsim.dm.emulator.pool.plane import NoPlane
 from thinsim.dm.emulator.runner import on_thread
 from thinsim.errors import ThinsimError
 from thinsim.machine.journal import Journal, TakenKind
@@ -66,6 +67,10 @@ async def serve(arguments: argparse.Namespace) -> None:
     journal.close()
 
 
+def _why_no_plane() -> str:
+    return f"{VARIABLE}=off" if os.environ.get(VARIABLE) == "off" else "this libfuse has no custom I/O"
+
+
 async def _serve(arguments: argparse.Namespace, registry: Registry | None, journal: Journal) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -89,7 +94,7 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
                 lambda path: LinuxBlockDevice(Path(path)),
                 on_thread,
                 lambda path: LinuxBlockDevice(Path(path), read_only=True),
-                plane=plane if served else None,
+                plane=plane if served else NoPlane(_why_no_plane()),
             )
             released.append(mapper)
             async with (

@@ -42,6 +42,28 @@ class VolumeFiles(Protocol):
         """Drop one write of *length* zeros at *offset* while the block runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    granularity: int
+    """The discard granularity in bytes; 0 if the device takes no discards."""
+    logical_block: int
+    takes_zeroes: bool
+
+    @classmethod
+    def of(cls, device: MappedDevice) -> "_Limits":
+        """Return the limits of *device*, as far as a loop device can have them.
+
+        One that refuses discards also refuses requests for zeros (drivers/block/loop.c, lo_fallocate).
+        """
+        granularity = device.granularity
+        return cls(granularity, device.logical_block, device.writes_zeroes and granularity > 0)
+
+    @property
+    def takes_discards(self) -> bool:
+        """Return whether the device takes discards."""
+        return self.granularity > 0
+
+
 @dataclass(slots=True)
 class _Node:
     device: MappedDevice
@@ -53,8 +75,8 @@ class _Node:
     wanted_number: bool = False
     """The loop device was asked for by number; it may not have existed before."""
     frozen_at: Path | None = None
-    limits: tuple[int, ...] = ()
-    """The device's limits that the loop device has taken over; empty before the first table."""
+    limits: _Limits | None = None
+    """The device's limits that the loop device has taken over; None before the first table."""
 
 
 class LoopNodes:
@@ -98,13 +120,13 @@ class LoopNodes:
         node = self._node(name)
         if node.link_entry is None:
             self._link(name, node)
-        first = not node.limits
         try:
-            # Requests for zeros can't be turned off once the loop device refuses writes.
-            await self._resize(node, read_only=node.device.read_only and not first)
-            await self._take_limits(name, node)
-            if first and node.device.read_only:
-                await self._resize(node, read_only=True)
+            differ = await self._limits_differ(node)
+            # The loop device can't be made to refuse requests while it refuses writes.
+            await self._resize(node, read_only=node.device.read_only and not differ)
+            if differ:
+                await self._take_limits(name, node)
+                await self._resize(node, read_only=node.device.read_only)
         except OSError as error:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
 
@@ -119,24 +141,34 @@ class LoopNodes:
             )
         )
 
+    async def _limits_differ(self, node: _Node) -> bool:
+        """Return whether the loop device's limits are not those of the device.
+
+        Older loop drivers clear no limit, so only a new table counts there.
+        """
+        wanted = _Limits.of(node.device)
+        if node.limits != wanted or not loop_limits.kernel_clears_limits():
+            return node.limits != wanted
+        return await _takes(node) != (wanted.takes_discards, wanted.takes_zeroes)
+
     async def _take_limits(self, name: str, node: _Node) -> None:
-        """Make the loop device take the kinds of requests that the device takes, and no others."""
-        device = node.device
-        wanted = (device.granularity, device.logical_block, device.writes_zeroes)
-        if node.limits != wanted and not await trio.to_thread.run_sync(
-            kernel_view.is_claimed, node.loop.path
-        ):
-            await trio.to_thread.run_sync(loop_limits.take_limits, node.loop, device.logical_block)
+        """Make the loop device take the kinds of requests that the device takes, and no others.
+
+        While it is claimed it can be made to refuse requests, but not to take them again.
+        """
+        wanted = _Limits.of(node.device)
+        if not await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path):
+            self._files.punches_discard(name, False)
+            await trio.to_thread.run_sync(loop_limits.take_limits, node.loop, wanted.logical_block)
             node.limits = wanted
-        takes_zeroes = await trio.to_thread.run_sync(loop_limits.takes_write_zeroes, node.loop)
-        if takes_zeroes and not device.writes_zeroes and device.size >= device.logical_block:
-            last = (device.size - device.logical_block, device.logical_block)
-            with self._files.dropping_zeros(name, *last):
-                await trio.to_thread.run_sync(loop_limits.stop_write_zeroes, node.loop, *last)
-            takes_zeroes = await trio.to_thread.run_sync(loop_limits.takes_write_zeroes, node.loop)
-        self._files.punches_discard(name, not takes_zeroes)
-        if not device.granularity and not device.writes_zeroes and device.size >= device.logical_block:
-            await trio.to_thread.run_sync(loop_limits.stop_discards, node.loop, device.logical_block)
+        request = loop_limits.last_page(node.device.size, wanted.logical_block)
+        takes_discards, takes_zeroes = await _takes(node)
+        if takes_zeroes and not wanted.takes_zeroes and request is not None:
+            with self._files.dropping_zeros(name, *request):
+                await trio.to_thread.run_sync(loop_limits.stop_write_zeroes, node.loop, *request)
+        if takes_discards and not wanted.takes_discards and request is not None:
+            await trio.to_thread.run_sync(loop_limits.stop_discards, node.loop, *request)
+        self._files.punches_discard(name, not (await _takes(node))[1])
 
     async def rename(self, name: str, new: str) -> None:
         """Move the link; the loop device stays."""
@@ -223,6 +255,13 @@ class LoopNodes:
             loop_numbers.remove(node.loop.number)
         self._files.withdraw(name)
         return True
+
+
+async def _takes(node: _Node) -> tuple[bool, bool]:
+    """Return whether the loop device takes discards, and whether it takes requests for zeros."""
+    return await trio.to_thread.run_sync(
+        lambda: (loop_limits.takes_discards(node.loop), loop_limits.takes_write_zeroes(node.loop))
+    )
 
 
 def _check_free(name: str) -> None:

@@ -181,12 +181,13 @@ class VolumeOperations(FileOperations):
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
         """Discard a punched range. If the punch may be a write-zeroes request, make it read as zeros.
 
-        Zero range: EOPNOTSUPP unless the device takes write-zeroes requests.
+        Zero range: EOPNOTSUPP unless the device takes write-zeroes requests. Both are refused if the device
+        takes no discards: the loop driver then sends none of them (drivers/block/loop.c, lo_fallocate).
         """
         file = self._file(inode)
         device = file.device
         try:
-            if mode == _PUNCH and not device.granularity and not device.writes_zeroes:
+            if not device.granularity:
                 raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
             if mode == _PUNCH and not file.punches_discard:
                 await device.punch(offset, length)

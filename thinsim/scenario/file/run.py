@@ -87,6 +87,8 @@ class ScenarioResult:
     runs: Sequence[VariantResult]
     seconds: dict[str, float]
     kept: Path | None
+    data_plane: str = ""
+    """The server of requests to thin devices, in words; empty for the kernel, or before the first pool."""
 
 
 @dataclass(slots=True)
@@ -133,12 +135,13 @@ async def run_scenario(
     variants = chosen_variants(request)
     require_possible(request.scenario, request.text, request.name, variants)
     spent: dict[str, float] = {}
-    shape, kept = request.scenario.pool.shape("thinsim"), None
+    shape, kept, data_plane = request.scenario.pool.shape("thinsim"), None, ""
     begun: list[_BegunVariant] = []
 
     def measured() -> ScenarioResult:
         runs = [each.result() for each in begun]
-        return ScenarioResult(request, shape, runs, added(spent, *(run.seconds for run in runs)), kept)
+        seconds = added(spent, *(run.seconds for run in runs))
+        return ScenarioResult(request, shape, runs, seconds, kept, data_plane)
 
     with unfinished(begun, measured, keep):
         async with (
@@ -158,6 +161,7 @@ async def run_scenario(
                 begun.append(run)
                 at = time.monotonic()
                 async with request.rig.running(run_directory, shape, journal) as rig:
+                    data_plane = await rig.data_plane()
                     spent["stand-up"] = spent.get("stand-up", 0) + time.monotonic() - at
                     await _run_variant(request, run, rig, progress, DiscardClock(reference))
                     at = time.monotonic()

@@ -12,6 +12,9 @@ from thinsim.thin.space_errors import NoDataSpace, NotWritable
 NO_SPACE_TIMEOUT = 60.0
 """Seconds that writes wait for space under queue_if_no_space, 0: no limit (dm-thin.c, no_space_timeout)."""
 
+_WORKER_PERIOD = 1.0
+"""Seconds after which the kernel's worker runs without a request (dm-thin.c, do_waker)."""
+
 
 class WaitStoppedError(Exception):
     """A `WaitStoppedError` ends a request whose device is being suspended without flush.
@@ -31,6 +34,8 @@ class HeldWrites:
         self.timeout = timeout
         self._modes = modes
         self._waiting = trio.lowlevel.ParkingLot()
+        self._requeued = trio.lowlevel.ParkingLot()
+        """These have space again, and wait for the next run of the kernel's worker."""
         self._timer = trio.lowlevel.ParkingLot()
         self._timed = modes.shortages
         self._deadline = math.inf
@@ -48,6 +53,10 @@ class HeldWrites:
             if device in self._not_waiting:
                 raise WaitStoppedError
             await self._waiting.park()
+            if suspends == self._suspends and self._modes.mode is PoolMode.WRITE:
+                # A commit that finds space gives them to the worker, but does not wake it (requeue_bios).
+                with trio.move_on_after(_WORKER_PERIOD):
+                    await self._requeued.park()
             if suspends != self._suspends:
                 return
         if self._modes.mode > PoolMode.OUT_OF_DATA_SPACE:
@@ -66,11 +75,16 @@ class HeldWrites:
         self._timed = self._modes.shortages
         self._waiting.unpark_all()
 
+    def worker_runs(self) -> None:
+        """Begin the requests that have space again: another one needs the worker. It has no checkpoint."""
+        self._requeued.unpark_all()
+
     def pool_suspended(self) -> None:
         """Let requests begin again with the resume, and stop the timer (requeue_io, pool_postsuspend)."""
         self._suspends += 1
         self._set_timer(math.inf)
         self._waiting.unpark_all()
+        self._requeued.unpark_all()
 
     async def timed_out(self) -> None:
         """Return when requests have waited long enough."""
@@ -85,6 +99,7 @@ class HeldWrites:
         """End the waits of *device*'s requests, now and later (thin_presuspend, do_noflush_start)."""
         self._not_waiting.add(device)
         self._waiting.unpark_all()
+        self._requeued.unpark_all()
 
     def hold_again(self, device: ThinDevice) -> None:
         """Undo :meth:`stop_waiting` (do_noflush_stop)."""

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.emulator.bypass import Bypass, NoBypass
-from thinsim.dm.plane_traffic import PlaneTraffic
+from thinsim.dm.plane_traffic import PlaneTraffic, without_plane
 from thinsim.dm.write_trace import WriteTrace
 from thinsim.thin.device import ThinDevice
 from thinsim.thin.pool import Pool
@@ -84,15 +84,18 @@ class Plane(Protocol):
 
 
 class NoPlane:
-    """A `NoPlane` makes planes that serve nothing."""
+    """A `NoPlane` makes planes that serve nothing, because of *why*."""
+
+    def __init__(self, why: str = "") -> None:
+        self._traffic = without_plane(why)
 
     def of_pool(self, engine: Pool, data: BlockDevice, trace: WriteTrace) -> PoolPlane:
         """Return a plane that serves nothing."""
-        return NoPoolPlane()
+        return NoPoolPlane(self._traffic)
 
     def traffic(self) -> PlaneTraffic:
-        """Return zeros."""
-        return PlaneTraffic()
+        """Return zeros and the reason."""
+        return self._traffic
 
 
 class DeviceBypass(Bypass, Protocol):

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from thinsim.block.interface import BlockDevice
 from thinsim.dm.emulator.gate import Gate
 from thinsim.dm.emulator.lower.interface import LowerDevice
+from thinsim.dm.emulator.pool.arrivals import Arrival, Arrivals
 from thinsim.dm.emulator.pool.commit_clock import CommitClock
 from thinsim.dm.emulator.pool.executor import execute, execute_read
 from thinsim.dm.emulator.pool.external_origin import OriginCopy, fill_in, without_origin
@@ -50,6 +51,7 @@ class ThinRequests:
         self._clock = clock
         self._commit = commit
         self._plane = plane
+        self._arrivals = Arrivals()
         self._thins: dict[ThinDevice, LowerDevice | None] = {}
 
     def begin(self, device: ThinDevice, origin: LowerDevice | None) -> None:
@@ -92,29 +94,32 @@ class ThinRequests:
         Blocks are independent, as in the kernel: a block without space does not keep others from being
         written. The request ends with the first error.
         """
-        async with self.gate.passing():
-            if await self._mapped_write(device, offset, data):
-                return
-        origin = await self._copy_origin(device, offset, len(data))
-        failed: DeviceMapperError | None = None
-        pieces = [(offset, data)]
+        with self._arrivals.arriving() as arrival:
+            async with self.gate.passing():
+                if await self._mapped_write(device, offset, data, arrival):
+                    return
+            origin = await self._copy_origin(device, offset, len(data), arrival)
+            # Outside the gate: one that is before it in the order may have to wait there.
+            await arrival.first()
+            self._turns.held.worker_runs()
+            outcome = await self._passing_write(device, offset, data, origin)
+        failed, pieces = outcome.failed, outcome.waiting
         while pieces:
+            log.warning("the pool is out of data space: a write waits")
+            # Outside the gate: a suspend of the pool does not wait for space (pool_presuspend).
+            await self._turns.held.wait(device)
             waiting: list[tuple[int, bytes | memoryview]] = []
             for at, piece in pieces:
-                async with self.gate.passing():
-                    outcome = await self._remapping_write(device, at, piece, origin)
+                outcome = await self._passing_write(device, at, piece, origin)
                 waiting += outcome.waiting
                 failed = failed or outcome.failed
             pieces = waiting
-            if pieces:
-                log.warning("the pool is out of data space: a write waits")
-                # Outside the gate: a suspend of the pool does not wait for space (pool_presuspend).
-                await self._turns.held.wait(device)
         if failed is not None:
             raise failed
 
     async def discard(self, device: ThinDevice, offset: int, length: int) -> None:
         """Unmap and pass down, in two stages around the execution (dm-thin.c, passdown_pt1, _pt2)."""
+        self._turns.held.worker_runs()
         async with self.gate.passing(), self._turns.changing():
             self._check_open(device)
             try:
@@ -127,6 +132,7 @@ class ThinRequests:
 
         In a pool without space it may wait, as a write does (see ``plan_flush``).
         """
+        self._turns.held.worker_runs()
         while True:
             try:
                 await self._flush(device)
@@ -149,12 +155,18 @@ class ThinRequests:
             await self._commit()
             self._clock.committed()
 
-    async def _mapped_write(self, device: ThinDevice, offset: int, data: bytes | memoryview) -> bool:
-        """Write *data* if that changes no mapping; return whether it was written."""
+    async def _mapped_write(
+        self, device: ThinDevice, offset: int, data: bytes | memoryview, arrival: Arrival
+    ) -> bool:
+        """Write *data* if that changes no mapping; return whether it was written.
+
+        Give *arrival* up as soon as that is known.
+        """
         async with self._turns.shared():
             self._check_open(device)
             if await self._turns.look(lambda: device.needs_remap(offset, len(data))):
                 return False
+            arrival.leave()
             plan = await self._turns.look(lambda: device.plan_write(offset, len(data)))
             await self._turns.look(lambda: self._plane.learn(device, offset, len(data)))
             try:
@@ -163,17 +175,21 @@ class ThinRequests:
                 raise io_error(error) from error
             return True
 
-    async def _copy_origin(self, device: ThinDevice, offset: int, length: int) -> OriginCopy | None:
+    async def _copy_origin(
+        self, device: ThinDevice, offset: int, length: int, arrival: Arrival
+    ) -> OriginCopy | None:
+        """Return what the external origin has of the range; give *arrival* up if there is an origin."""
         self._check_open(device)
         origin = self._thins[device]
         if origin is None:
             return None
+        arrival.leave()
         return await OriginCopy().fetch(origin, device.origin_ranges(offset, length))
 
-    async def _remapping_write(
+    async def _passing_write(
         self, device: ThinDevice, offset: int, data: bytes | memoryview, origin: OriginCopy | None
     ) -> WriteOutcome:
-        async with self._turns.changing(beside_bypass=True):
+        async with self.gate.passing(), self._turns.changing(beside_bypass=True):
             self._check_open(device)
             # A block that was unmapped has no reader. A shared one may be freed when its copy replaces it.
             held = await self._turns.look(lambda: device.breaks_sharing(offset, len(data)))

@@ -1,0 +1,59 @@
+#include "order.h"
+
+#include <sched.h>
+#include <time.h>
+
+static int64_t now(void) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
+static atomic_uint_fast64_t *place_of(struct order *order, uint64_t unique) {
+    return &order->decided[unique / ORDER_STEP % ORDER_PLACES];
+}
+
+void order_decide(struct order *order, uint64_t unique) {
+    atomic_uint_fast64_t *place = place_of(order, unique);
+    uint64_t before = atomic_load(place);
+
+    while (before < unique && !atomic_compare_exchange_weak(place, &before, unique))
+        ;
+}
+
+/* Wait until the request is decided, but not after `end`. */
+static bool is_decided_by(struct order *order, uint64_t unique, int64_t end) {
+    static const struct timespec nap = {.tv_nsec = 50000};
+
+    for (unsigned tries = 0; atomic_load(place_of(order, unique)) < unique; tries++) {
+        if (tries < 16) {
+            sched_yield();
+        } else {
+            if (now() > end)
+                return false;
+            nanosleep(&nap, NULL);
+        }
+    }
+    return true;
+}
+
+void order_wait(struct order *order, uint64_t unique) {
+    uint64_t behind = (ORDER_PLACES - 1) * ORDER_STEP;
+    uint64_t first = unique > behind ? unique - behind : ORDER_STEP;
+    int64_t end;
+    bool complete = true;
+
+    if (atomic_load(&order->lost) >= ORDER_MOST_LOST)
+        return;
+    end = now() + ORDER_PATIENCE;
+    for (uint64_t each = first; each < unique; each += ORDER_STEP)
+        if (!is_decided_by(order, each, end)) {
+            order_decide(order, each); /* no other write waits for it */
+            complete = false;
+        }
+    if (complete)
+        atomic_store(&order->lost, 0);
+    else
+        atomic_fetch_add(&order->lost, 1);
+}
