@@ -35,8 +35,8 @@ async def _serve_next(operations: FileOperations, nursery: trio.Nursery) -> None
         if error:
             raise OSError(error, f"cannot read /dev/fuse: {os.strerror(error)}")
         await trio.lowlevel.wait_readable(native.requests_fd())
-    # The next task takes the next request when this one has run up to its first checkpoint. Tasks that are ready
-    # at the same time would run in any order.
+    # The next task takes the next request when this one has run up to its first checkpoint. Tasks that were
+    # ready at the same time would run in any order.
     nursery.start_soon(_serve_next, operations, nursery)
     opcode, request, *arguments = found
     del found

@@ -5,10 +5,12 @@ import errno
 import gc
 import os
 import queue
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import pyfuse3
 import pytest
 import trio
 
@@ -270,6 +272,30 @@ async def test_data_comes_and_goes_through_python_without_a_limit_of_a_page(tmp_
         assert await in_thread(use) == b"\x01" * 100_000
     assert b"".join(data for _, data in sorted(written.items())) == b"w" * 300_000
     assert min(written) == 8192
+
+
+async def test_requests_begin_in_the_order_in_which_the_kernel_sent_them(tmp_path: Path) -> None:
+    if shutil.which("fio") is None:
+        pytest.skip("needs fio (fix: apt-get install fio)")
+    begun: list[int] = []
+
+    class Sized(OneFile):
+        async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+            entry = await super().getattr(inode, ctx)
+            entry.st_size = 16 << 20
+            return entry
+
+        async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
+            begun.append(off)
+            await trio.sleep(0.001)
+            return len(buf)
+
+    job = ("--name=x", "--rw=write", "--bs=64k", "--size=16m", "--direct=1", "--ioengine=libaio")
+    deep = ("--iodepth=16", "--iodepth_batch=16", "--overwrite=1", "--fallocate=none")
+    async with mount(Sized(), tmp_path):
+        await trio.run_process(["fio", f"--filename={tmp_path / 'x'}", *job, *deep], capture_stdout=True)
+    assert len(begun) == 256
+    assert begun == sorted(begun)
 
 
 async def test_a_request_kept_beyond_its_session_is_harmless(
