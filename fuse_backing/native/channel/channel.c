@@ -69,6 +69,7 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
     channel->account = account;
     channel->latencies = latencies_new();
     channel->plane = plane;
+    channel->order.patience = ORDER_PATIENCE;
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!ready || channel->end_of_file < 0 || channel->wake < 0 || channel->latencies == NULL) {
         channel_free(channel);

@@ -3,6 +3,8 @@
 #include <sched.h>
 #include <time.h>
 
+#define MOST_YIELDS 128 /* about the time of a small write, which the other thread may be in */
+
 static int64_t now(void) {
     struct timespec time;
 
@@ -27,7 +29,7 @@ static bool is_decided_by(struct order *order, uint64_t unique, int64_t end) {
     static const struct timespec nap = {.tv_nsec = 50000};
 
     for (unsigned tries = 0; atomic_load(place_of(order, unique)) < unique; tries++) {
-        if (tries < 16) {
+        if (tries < MOST_YIELDS) {
             sched_yield();
         } else {
             if (now() > end)
@@ -46,7 +48,7 @@ void order_wait(struct order *order, uint64_t unique) {
 
     if (atomic_load(&order->lost) >= ORDER_MOST_LOST)
         return;
-    end = now() + ORDER_PATIENCE;
+    end = now() + order->patience;
     for (uint64_t each = first; each < unique; each += ORDER_STEP)
         if (!is_decided_by(order, each, end)) {
             order_decide(order, each); /* no other write waits for it */
