@@ -206,5 +206,5 @@ def seconds_of(command: list[str]) -> float:
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(" ")]
     return lines[-1].strip() if lines else "failed without a message"

@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EndedEarlyError(Exception):
-    """A signal asked the benchmark to end. Raised by :func:`run` and :func:`check` alone."""
+    """An `EndedEarlyError` means that a signal came. The functions that check for it raise it."""
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ _heard = _Heard()
 
 @contextmanager
 def heeding_signals() -> Iterator[None]:
-    """Note signals instead of ending at once; the first prints a line. A later one changes nothing."""
+    """Remember a signal instead of ending at once; the first prints a line, and a later one does nothing."""
 
     def note(_number: int, _frame: object) -> None:
         if not _heard.any:
@@ -41,7 +41,7 @@ def heeding_signals() -> Iterator[None]:
     _heard.any = False
     try:
         for number, handler in before.items():
-            if handler is not signal.SIG_IGN:  # as nohup or a script's background job has set it
+            if handler is not signal.SIG_IGN:  # nohup and the background jobs of scripts ignore it
                 signal.signal(number, note)
         yield
     finally:

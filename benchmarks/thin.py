@@ -75,7 +75,7 @@ def _print(results: TurnResults, goals: Sequence[thin_goals.GoalResult]) -> None
     known = [each for each in goals if each.ratio is not None]
     if not known:
         return
-    title = "goals; ? where the interval reaches both sides"
+    title = "goals (?: the interval contains the goal)"
     table = Table("row", "ratio", "measured", "goal", "reached", box=None, title=title, title_justify="left")
     for each in known:
         assert each.ratio is not None

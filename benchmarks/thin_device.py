@@ -1,7 +1,7 @@
 """``python -m benchmarks.thin_device`` serves a pool with thin devices, until its input ends.
 
-It obeys lines. It prints one line of JSON when the devices are there, and one for each line that it has obeyed: ``snapshot``
-and ``forget`` for the first device, ``statistics`` for the processes below the pool.
+It prints one line of JSON when the devices are there, and one for each line of its input that it has obeyed:
+``snapshot`` and ``forget`` for the first device, ``statistics`` for the processes below the pool.
 """
 
 import argparse

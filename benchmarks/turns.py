@@ -16,7 +16,6 @@ from rich.console import Console
 from benchmarks import early_end
 from benchmarks.backing_rows import TURNS, Device, RowStep, TurnSizes, take
 from benchmarks.turns_table import print_results
-from thinsim.benchmark.chart import ratio_chart
 from thinsim.benchmark.rounds import Measurements, awake_processors, turned
 from thinsim.benchmark.time_left import TimeLeft
 from thinsim.cli.progress import TerminalProgress
@@ -66,6 +65,8 @@ class TurnResults:
 
     def plot(self, path: Path) -> None:
         """Draw each contender's ratio to *plain*."""
+        from thinsim.benchmark.chart import ratio_chart  # noqa: PLC0415 -- seconds, and more in a guest
+
         title = f"Ratio to a {self.plain}, median of {self.rounds} rounds of {TURNS} turns"
         ratio_chart(self.figures, self.plain, title, path)
 
@@ -228,16 +229,13 @@ def turned_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--dir", "base", type=click.Path(path_type=Path, exists=True), help="Directory for the files."
         ),
-        *output_options(),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _with(options, output_options(command))
 
 
-def output_options() -> Sequence[_Option]:
-    """Return the options of the outputs."""
-    return (
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the outputs to a command."""
+    options: Sequence[_Option] = (
         click.option(
             "--json", "json_path", type=click.Path(path_type=Path), help="Write all figures to this file."
         ),
@@ -245,3 +243,10 @@ def output_options() -> Sequence[_Option]:
             "--plot", "plot_path", type=click.Path(path_type=Path), help="Write a chart to this SVG or PNG."
         ),
     )
+    return _with(options, command)
+
+
+def _with(options: Sequence[_Option], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command

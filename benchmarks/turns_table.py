@@ -27,7 +27,7 @@ def print_results(
     table.add_column("unit")
     for contender in result.contenders:
         table.add_column(contender, justify="right")
-    for row in result.rows:
+    for row in (row for row in result.rows if result.figures.get((row.name, plain))):
         cells = []
         for contender in result.contenders:
             median, ratio = result.median(row, contender), ratio_interval(result, row, contender, plain)
