@@ -80,7 +80,8 @@ def measure_mapped(mapped: int, directory: Path, sizes: GrowthSizes) -> Figures:
         before = _resident(pool)
         cold = _rate(jobs[0], devices[_THIN], sizes.seconds)
         stride = SharedJob("", f"read:{WINDOW * BLOCK_BYTES // 1024 - 4}k", "4k", 1)
-        _fio(stride, devices[_THIN], f"--size={size}")
+        # Without a limit fio begins again until it has read as many bytes as the device has.
+        _fio(stride, devices[_THIN], f"--size={size}", f"--io_size={max(1, mapped // WINDOW) * 4096}")
         figures = _in_turn(jobs, devices, sizes.seconds)
         after = _resident(pool)
         return {
