@@ -1,7 +1,7 @@
 """``python -m benchmarks.thin_device`` serves a pool with thin devices, until its input ends.
 
 It prints one line of JSON when the devices are there, and one for each line of its input that it has obeyed:
-``snapshot`` and ``forget`` for the first device, ``statistics`` for the processes below the pool.
+``snapshot`` and ``forget`` for the first device; ``status``, ``check`` and ``statistics`` of the pool.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from benchmarks.backing_contenders import sparse
 from thinsim.block import loop
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.clients.kernel import KernelDeviceMapper
+from thinsim.errors import InvalidValueError
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import open_stack
 from thinsim.rig.shape import PoolShape
@@ -55,12 +56,24 @@ class BenchedPool:
         await self.dm.message(self.name, 0, f"delete {_SNAPSHOT}")
         return None
 
+    async def status(self) -> object:
+        """Return the pool's status line."""
+        return await self.dm.status(self.name)
+
+    async def check(self) -> object:
+        """Return the problems that the emulated device-mapper finds in the metadata."""
+        return list(await self._emulated.check(self.name))
+
     async def statistics(self) -> object:
         """Return the memory of the emulated device-mapper in bytes, and what its plane has served."""
-        if not isinstance(self.dm, EmulatedDeviceMapper) or self.server is None:
-            return {}
         resident = psutil.Process(self.server).memory_info().rss
-        return {"resident_bytes": resident, "plane": asdict(await self.dm.plane_traffic(self.name))}
+        return {"resident_bytes": resident, "plane": asdict(await self._emulated.plane_traffic(self.name))}
+
+    @property
+    def _emulated(self) -> EmulatedDeviceMapper:
+        if not isinstance(self.dm, EmulatedDeviceMapper):
+            raise InvalidValueError("only an emulated pool has this")
+        return self.dm
 
     def thin(self, number: int) -> str:
         """Return the name of a device."""
@@ -112,9 +125,10 @@ async def serve(options: argparse.Namespace) -> None:
 
 async def _obey(pool: BenchedPool, paths: Sequence[str]) -> None:
     print(json.dumps(paths), flush=True)
-    acts = {"snapshot": pool.snapshot, "forget": pool.forget, "statistics": pool.statistics}
+    acts = (pool.snapshot, pool.forget, pool.status, pool.check, pool.statistics)
+    by_name = {act.__name__: act for act in acts}
     while line := await trio.to_thread.run_sync(sys.stdin.readline):
-        print(json.dumps(await acts[line.strip()]()), flush=True)
+        print(json.dumps(await by_name[line.strip()]()), flush=True)
 
 
 @asynccontextmanager

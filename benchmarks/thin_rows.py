@@ -70,9 +70,7 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
         device.snapshot()
 
     def break_small(device: ProvisionedDevice, offset: int) -> float:
-        # Without a limit fio begins again until it has written as many bytes as the range has.
-        once = f"--io_size={amount // BLOCK_KIB * 4}"
-        where = f"--offset={offset}", f"--size={amount}", "--bs=4k", once
+        where = f"--offset={offset}", f"--size={amount}", "--bs=4k"
         job = fio(device.path, f"write:{BLOCK_KIB - 4}k", *where, *DEPTH)
         return float(job["write"]["iops"])
 

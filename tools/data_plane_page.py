@@ -24,12 +24,12 @@ _PYTHON = "python -m benchmarks."
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "rows": (
         f"{_PYTHON}thin --python-alone --json JSON --plot EVIDENCE/{NAME}-benchmark.svg",
-        f"{_PYTHON}thin --python-alone --json JSON --quick --rounds 1 --plot EVIDENCE/{NAME}-benchmark.svg",
+        f"{_PYTHON}thin --python-alone --quick --rounds 1 --json JSON --plot EVIDENCE/{NAME}-benchmark.svg",
     ),
-    "guest": (f"{_PYTHON}thin_guest --json JSON", f"{_PYTHON}thin_guest --json JSON --rounds 1"),
+    "guest": (f"{_PYTHON}thin_guest --json JSON", f"{_PYTHON}thin_guest --rounds 1 --json JSON"),
     "growth": (
         f"{_PYTHON}thin_growth --json JSON --plot EVIDENCE/{NAME}-growth.svg",
-        f"{_PYTHON}thin_growth --json JSON --quick --plot EVIDENCE/{NAME}-growth.svg",
+        f"{_PYTHON}thin_growth --quick --json JSON --plot EVIDENCE/{NAME}-growth.svg",
     ),
 }
 """The command of each measurement, and that of its short form."""
@@ -143,7 +143,7 @@ def growth_table(steps: Sequence[Mapping[str, float]], along: str, columns: Mapp
         *(["first random reads"] if mapped else []),
         *columns.values(),
         "memory, MiB",
-        *(["of it for the look-ups"] if mapped else []),
+        *(["growth, MiB"] if mapped else []),
     )
     return table(head, rows)
 
