@@ -152,6 +152,7 @@ lint: setup
 
 # Most of an hour, as root: compare an emulated thin device with a plain loop device, and with qcow2 and NBD over FUSE.
 # BENCH_ARGUMENTS=--guest adds the kernel's dm-thin in a guest, after make setup-vm.
+bench-thin: BENCH_ARGUMENTS = --json thin.json --plot thin.svg
 bench-thin: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
@@ -159,6 +160,7 @@ bench-thin: setup
 
 # Most of an hour, as root: measure 1 to 64 active thin devices, and one of up to 30 million mapped blocks.
 .PHONY: bench-thin-growth
+bench-thin-growth: BENCH_ARGUMENTS = --json thin-growth.json --plot thin-growth.svg
 bench-thin-growth: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -15,7 +15,7 @@ from benchmarks.backing_rows import MIB, TURNS, UnsupportedError
 from benchmarks.early_end import run
 from benchmarks.thin_contenders import plain_loop
 from benchmarks.thin_device import BLOCK_BYTES
-from benchmarks.thin_pool import ThinPool, thin_pool
+from benchmarks.thin_pool import ServedThinPool, thin_pool
 from thinsim.benchmark.intervals import median_interval
 from thinsim.benchmark.rounds import turned
 
@@ -96,7 +96,7 @@ def measure_mapped(mapped: int, directory: Path, sizes: GrowthSizes) -> Figures:
 @contextmanager
 def _both(
     directory: Path, size: int, count: int, *words: str
-) -> Iterator[tuple[ThinPool, Mapping[str, Sequence[Path]]]]:
+) -> Iterator[tuple[ServedThinPool, Mapping[str, Sequence[Path]]]]:
     """Set up *count* thin devices and as many plain loop devices of *size* bytes."""
     ours, theirs = directory / "thin", directory / "plain"
     ours.mkdir(parents=True)
@@ -146,6 +146,6 @@ def _fio(job: SharedJob, paths: Sequence[Path], *options: str) -> float:
     return float(total["read"]["iops"] + total["write"]["iops"])
 
 
-def _resident(pool: ThinPool) -> float:
+def _resident(pool: ServedThinPool) -> float:
     """Return the MiB of memory of the emulated device-mapper."""
     return float(pool.ask("statistics")["resident_bytes"]) / MIB

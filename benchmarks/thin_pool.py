@@ -1,4 +1,4 @@
-"""A `ThinPool` is a pool that ``benchmarks.thin_device`` serves in a process of its own."""
+"""A `ServedThinPool` is a pool that ``benchmarks.thin_device`` serves in a process of its own."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class ThinPool:
-    """A `ThinPool` has the paths of its active thin devices."""
+class ServedThinPool:
+    """A `ServedThinPool` has the paths of its active thin devices."""
 
     devices: Sequence[Path]
     process: subprocess.Popen[str]
@@ -27,7 +27,7 @@ class ThinPool:
 
 
 @contextmanager
-def thin_pool(directory: Path, size: int, *words: str, plane: str = "on") -> Iterator[ThinPool]:
+def thin_pool(directory: Path, size: int, *words: str, plane: str = "on") -> Iterator[ServedThinPool]:
     """Run a pool with files in *directory* and devices of *size* bytes; take it down at the end.
 
     *words* are options of ``benchmarks.thin_device``; *plane* is the value of ``THINSIM_PLANE``. Its journal
@@ -45,7 +45,7 @@ def thin_pool(directory: Path, size: int, *words: str, plane: str = "on") -> Ite
     ) as process:
         assert process.stdin is not None
         try:
-            yield ThinPool([Path(each) for each in _answer(process, "set up")], process)
+            yield ServedThinPool([Path(each) for each in _answer(process, "set up")], process)
         finally:
             process.stdin.close()
             process.wait()

@@ -67,7 +67,7 @@ class TurnResults:
         """Draw each contender's ratio to *plain*."""
         from thinsim.benchmark.chart import ratio_chart  # noqa: PLC0415 -- seconds, and more in a guest
 
-        title = f"Ratio to a {self.plain}, median of {self.rounds} rounds of {TURNS} turns"
+        title = f"Ratio to a {self.plain}, median of {self.rounds * TURNS} turns"
         ratio_chart(self.figures, self.plain, title, path)
 
     @property

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """The command of each measurement, and that of its short form."""
 
-_MACHINE = ("processor", "memory", "file system")
+_MACHINE = ("kernel", "processor", "memory", "file system")
 _DEVICES = {
     "random_write": "random write 4 KiB",
     "random_read": "random read 4 KiB",
@@ -82,7 +82,7 @@ def page(known: Mapping[str, Measured]) -> str:
     return filled(
         NAME,
         {
-            "goals": "\n\n".join(_goals(rows.document["measured"])),
+            "goals": "\n\n".join(_goals(rows)),
             "rows": _with_origin(turns_table(rows.document["measured"]), rows),
             "guest": _with_origin(turns_table(guest.document["measured"]), guest),
             "devices": growth_table(growth.document["devices"], "devices", _DEVICES),
@@ -91,11 +91,11 @@ def page(known: Mapping[str, Measured]) -> str:
     )
 
 
-def _goals(measured: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    results = thin_goals.results(measured)
+def _goals(measured: Measured) -> Iterator[str]:
+    results = thin_goals.results(measured.document["measured"])
     known = [each for each in results if each.ratio is not None]
     reached = sum(not each.missed for each in known)
-    yield f"**{reached} of {len(results)} goals are reached.**"
+    yield f"**{reached} of {len(results)} goals are reached.** {measured.note}".strip()
     rows = [
         (
             each.goal.row.name,

@@ -16,7 +16,7 @@ from benchmarks.backing_rows import MIB, TurnSizes
 from benchmarks.early_end import EndedEarlyError, check, heeding_signals, run
 from benchmarks.thin_contenders import BY_PYTHON, NO_FILE, PLAIN, THIN, ProvisionedDevice
 from benchmarks.thin_device import BLOCK_BYTES
-from benchmarks.thin_pool import ThinPool, thin_pool
+from benchmarks.thin_pool import ServedThinPool, thin_pool
 from benchmarks.thin_rows import BREAK, BREAK_SMALL, PROVISION, RANDOM_READ_ALONE, steps
 from tests.repository import REPOSITORY
 from thinsim.block import loop
@@ -135,7 +135,7 @@ def test_a_signal_ends_the_program_that_runs(tmp_path: Path) -> None:
         assert run(["cat"], "text").stdout == "text"
 
 
-def _used(pool: ThinPool) -> int:
+def _used(pool: ServedThinPool) -> int:
     """Return the used data blocks of the pool (Documentation/admin-guide/device-mapper/thin-provisioning)."""
     return int(pool.ask("status").split()[5].partition("/")[0])
 
