@@ -11,7 +11,7 @@ ARCHITECTURE := $(shell dpkg --print-architecture 2>/dev/null)
 # static. zstd unpacks the modules of distributions that compress them.
 VM_PACKAGES := busybox-static dmsetup e2fsprogs kmod linux-image-$(ARCHITECTURE) lvm2 mount \
     $(if $(filter arm%,$(ARCHITECTURE)),qemu-system-arm,qemu-system-x86) thin-provisioning-tools zstd
-BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common
+BENCH_PACKAGES := fio libfuse3-dev libnbd-bin nbdkit qemu-system-common qemu-utils
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_ARGUMENTS ?=
 # The number of test processes; 0 runs one test after another.
@@ -150,11 +150,29 @@ lint: setup
 	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
 	done
 
-# Minutes, as root: compare an emulated thin device with a plain loop device and with qcow2 over FUSE.
+# Most of an hour, as root: compare an emulated thin device with a plain loop device, and with qcow2 and NBD over FUSE.
+# BENCH_ARGUMENTS=--guest adds the kernel's dm-thin in a guest, after make setup-vm.
+bench-thin: BENCH_ARGUMENTS = --json thin.json --plot thin.svg
 bench-thin: setup
 	$(call install,$(BENCH_PACKAGES))
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.thin $(BENCH_ARGUMENTS)
+
+# Most of an hour, as root: measure 1 to 64 active thin devices, and one of up to 30 million mapped blocks.
+.PHONY: bench-thin-growth
+bench-thin-growth: BENCH_ARGUMENTS = --json thin-growth.json --plot thin-growth.svg
+bench-thin-growth: setup
+	$(call install,$(BENCH_PACKAGES))
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.thin_growth $(BENCH_ARGUMENTS)
+
+# Write docs/evidence/data-plane.md from docs/evidence/data. MEASURE=rows, guest or growth first measures one part again,
+# as root, on a machine without other work; the guest's needs make setup-vm.
+.PHONY: data-plane-page
+data-plane-page: setup
+	$(if $(MEASURE),$(call install,$(BENCH_PACKAGES)))
+	$(if $(MEASURE),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]')
+	$(BIN)/python -m tools.data_plane_page $(addprefix --measure ,$(MEASURE))
 
 # Minutes, as root: compare the store below a loop device with a plain file and with other FUSE servers.
 bench-backing: setup

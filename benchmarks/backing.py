@@ -3,6 +3,7 @@
 It needs root, fio, e2fsprogs and util-linux. It skips a peer that is not installed, with a message.
 """
 
+import sys
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ BENCHMARK = TurnedBenchmark(CONTENDERS, PLAIN, steps, TurnSizes(), TurnSizes(16 
 @click.command(help=__doc__)
 @turned_options
 def main(**options: Any) -> None:
-    BENCHMARK.run(**options)
+    sys.exit(BENCHMARK.run(**options))
 
 
 if __name__ == "__main__":

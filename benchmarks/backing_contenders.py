@@ -88,10 +88,12 @@ def _passthrough_ll(directory: Path, size: int) -> Iterator[Path]:
         yield sparse(mountpoint / "disk", size)
 
 
-def _nbdfuse(directory: Path, size: int) -> Iterator[Path]:
+def nbdfuse(directory: Path, size: int, *, own_session: bool = False) -> Iterator[Path]:
+    """Yield a file that nbdfuse serves from nbdkit, which keeps it in a sparse file in *directory*."""
     files, mountpoint = two_directories(directory)
     disk = sparse(files / "disk", size)
-    with server(["nbdfuse", str(mountpoint / "disk"), "[", "nbdkit", "file", str(disk), "]"], mountpoint):
+    command = ["nbdfuse", str(mountpoint / "disk"), "[", "nbdkit", "file", str(disk), "]"]
+    with server(command, mountpoint, own_session=own_session):
         yield mountpoint / "disk"
 
 
@@ -119,11 +121,14 @@ def two_directories(directory: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def server(command: list[str], mountpoint: Path) -> Iterator[None]:
-    """Run a FUSE server that prints nothing when it is ready; it must mount on *mountpoint*."""
+def server(command: list[str], mountpoint: Path, *, own_session: bool = False) -> Iterator[None]:
+    """Run a FUSE server that prints nothing when it is ready; it must mount on *mountpoint*.
+
+    With *own_session* it gets a share of the processors of its own, as thinsim's servers do.
+    """
     log = mountpoint.parent / "log"
     try:
-        with _process(command, log) as process:
+        with _process(command, log, own_session=own_session) as process:
             wait(lambda: mount_on(mountpoint) is not None or process.poll() is not None, " ".join(command))
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} ended at once: {log.read_text().strip()}")
@@ -134,14 +139,23 @@ def server(command: list[str], mountpoint: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _process(command: list[str], log: Path, *descriptors: int) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: list[str], log: Path, *descriptors: int, own_session: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server in the foreground until the block is left.
 
-    All servers run in this session: the scheduler gives each session its share (sched(7), autogroup).
+    By default it runs in this session: the scheduler gives each session its share (sched(7), autogroup). It
+    has a process group of its own, so that a terminal's Ctrl-C does not end it before its device is detached.
     """
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, pass_fds=descriptors
+            command,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            process_group=None if own_session else 0,
+            start_new_session=own_session,
         )
     try:
         yield process
@@ -183,6 +197,6 @@ CONTENDERS = (
     StoreContender(PASSTHROUGH, lambda: None, _ours("on")),
     StoreContender(SERVED, lambda: None, _ours("off")),
     StoreContender("libfuse passthrough_ll", _no_example, _passthrough_ll),
-    StoreContender("nbdkit + nbdfuse", programs("nbdkit", "nbdfuse"), _nbdfuse),
+    StoreContender("nbdkit + nbdfuse", programs("nbdkit", "nbdfuse"), nbdfuse),
     StoreContender("qemu-storage-daemon", programs("qemu-storage-daemon"), _storage_daemon),
 )

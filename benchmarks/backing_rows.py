@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
+from benchmarks.early_end import run
 from thinsim.benchmark.rounds import FigureRow
 
 MIB = 1 << 20
@@ -53,19 +55,24 @@ ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE, DISCARDS, LARGE
 DATA_ROWS = (WRITE_NEW, WRITE_AGAIN, READ, RANDOM_READ, RANDOM_WRITE)
 
 
-@dataclass(frozen=True, slots=True)
-class RowStep:
-    """A `RowStep` measures one row: *work* returns the figure of a turn; *prepare* is not timed.
+Device = TypeVar("Device")
+"""The thing that a contender offers: a path of a block device, or an object with more than that."""
 
-    Both get the offset of the turn's own part of the device.
+
+@dataclass(frozen=True)
+class RowStep(Generic[Device]):
+    """A `RowStep` measures one row: *work* returns the figure of a turn; the two others are not timed.
+
+    All get the offset of the turn's own part of the device.
     """
 
     row: FigureRow
-    work: Callable[[Path, int], float]
-    prepare: Callable[[Path, int], object] = lambda _device, _offset: None
+    work: Callable[[Device, int], float]
+    prepare: Callable[[Device, int], object] = lambda _device, _offset: None
+    after: Callable[[Device, int], object] = lambda _device, _offset: None
 
 
-def steps(sizes: TurnSizes) -> Sequence[RowStep]:
+def steps(sizes: TurnSizes) -> Sequence[RowStep[Path]]:
     """Return every row's step, in the order for a new device. The steps destroy its contents."""
     amount, whole, large = sizes.sequential, sizes.sequential * TURNS, sizes.large
 
@@ -80,7 +87,7 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep]:
         RowStep(READ, lambda device, offset: throughput(device, "read", "1M", offset, amount, _LOOPS)),
         RowStep(RANDOM_READ, lambda device, _: rate(device, "randread", whole, sizes.random_seconds)),
         RowStep(RANDOM_WRITE, lambda device, _: rate(device, "randwrite", whole, sizes.random_seconds)),
-        RowStep(DISCARDS, lambda device, offset: _discards(device, offset, amount), fill),
+        RowStep(DISCARDS, lambda device, offset: discards(device, offset, amount), fill),
         RowStep(
             LARGE_DISCARD,
             lambda device, _: 1 / seconds_of(["blkdiscard", "-l", str(large), str(device)]),
@@ -90,15 +97,22 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep]:
     )
 
 
-def take(step: RowStep, turn: int, sizes: TurnSizes, device: Path) -> tuple[float | None, str | None]:
-    """Measure one row on *device*, in *turn* of ``TURNS``; return the figure, or None and the reason."""
+def take(
+    step: RowStep[Device], turn: int, sizes: TurnSizes, device: Device
+) -> tuple[float | None, str | None]:
+    """Measure one row on *device*, in *turn* of ``TURNS``; return the figure, or None and the reason.
+
+    EndedEarlyError if a signal came meanwhile.
+    """
     offset = turn * sizes.sequential
     try:
         step.prepare(device, offset)
         os.sync()
-        return step.work(device, offset), None
+        figure = step.work(device, offset)
+        step.after(device, offset)
     except UnsupportedError as error:
         return None, str(error)
+    return figure, None
 
 
 def throughput(device: Path, kind: str, block: str, offset: int, amount: int, loops: int = 1) -> float:
@@ -124,7 +138,8 @@ def rate(device: Path, kind: str, amount: int, seconds: float, *options: str) ->
     return float(job[kind.removeprefix("rand")]["iops"])
 
 
-def _discards(device: Path, offset: int, amount: int) -> float:
+def discards(device: Path, offset: int, amount: int) -> float:
+    """Return the discards of 64 KiB per second, one after another, of *amount* bytes."""
     job = fio(device, "trim", f"--bs={DISCARD}", f"--offset={offset}", f"--size={amount}")
     return float(job["trim"]["iops"])
 
@@ -134,7 +149,7 @@ def fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
 
     *options* come last, and so replace these.
     """
-    done = subprocess.run(
+    done = run(
         [
             "fio",
             f"--name={kind}",
@@ -145,10 +160,7 @@ def fio(device: Path, kind: str, *options: str) -> dict[str, dict[str, float]]:
             "--output-format=json",
             "--eta=never",
             *options,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+        ]
     )
     if done.returncode != 0:
         errors = [line for line in done.stdout.splitlines() if line.startswith("fio:")]
@@ -164,8 +176,8 @@ def _life_of_a_filesystem(device: Path) -> float:
         mountpoint = Path(name)
         began = time.monotonic()
         seconds_of(["mkfs.ext4", "-q", "-F", str(device)])
-        seconds_of(["mount", str(device), str(mountpoint)])
         try:
+            seconds_of(["mount", str(device), str(mountpoint)])
             for number in range(64):
                 (mountpoint / str(number)).write_bytes(content)
             os.sync()
@@ -174,19 +186,25 @@ def _life_of_a_filesystem(device: Path) -> float:
             os.sync()
             seconds_of(["fstrim", str(mountpoint)])
         finally:
-            subprocess.run(["umount", str(mountpoint)], check=True)
+            unmount_filesystem(mountpoint)
         return time.monotonic() - began
+
+
+def unmount_filesystem(mountpoint: Path) -> None:
+    """Unmount what is mounted on *mountpoint*, if anything is; Ctrl-C does not reach the program."""
+    if mountpoint.is_mount():
+        subprocess.run(["umount", str(mountpoint)], check=True, process_group=0)
 
 
 def seconds_of(command: list[str]) -> float:
     """Run *command* and return the seconds that it takes; UnsupportedError with its last line if it fails."""
     began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(command)
     if done.returncode != 0:
         raise UnsupportedError(f"{command[0]}: {_last_line(done.stderr)}")
     return time.monotonic() - began
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(" ")]
     return lines[-1].strip() if lines else "failed without a message"

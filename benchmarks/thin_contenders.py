@@ -1,25 +1,43 @@
 """`CONTENDERS` lists block devices that provision their blocks: the emulated thin device and its peers.
 
 Each contender keeps its blocks in a sparse file on the same host file system. `PLAIN` is a loop device on
-that file alone, which all others are compared with.
+that file alone, which all others are compared with. All servers run in sessions of their own, as thinsim's
+servers do: the scheduler gives each session its share (sched(7), autogroup).
 """
 
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from benchmarks.backing_contenders import programs, server, sparse, two_directories, wait
+from benchmarks.backing_contenders import nbdfuse, programs, server, sparse, two_directories, wait
+from benchmarks.backing_rows import UnsupportedError
+from benchmarks.qemu_monitor import QemuMonitor
+from benchmarks.thin_pool import thin_pool
 from thinsim.block import loop
+from thinsim.machine.dmsetup import kernel_has_device_mapper
 
 PLAIN = "plain loop"
 THIN = "thin device"
+NO_FILE = "thin device, no file below"
 BY_PYTHON = "thin device, Python alone"
+KERNEL = "kernel dm-thin"
 QCOW2 = "qcow2 over FUSE"
+QCOW2_DIRECT = "qcow2 over FUSE, direct I/O"
+NBDKIT = "nbdkit over FUSE"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedDevice:
+    """A `ProvisionedDevice` is a block device at *path*."""
+
+    path: Path
+    snapshot: Callable[[], object] = lambda: None
+    """Shares all blocks with a snapshot. UnsupportedError if the contender has none."""
+    forget: Callable[[], object] = lambda: None
+    """Deletes the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +46,19 @@ class DeviceContender:
 
     name: str
     lacks: Callable[[], str | None]
-    offer: Callable[[Path, int], Iterator[Path]]
+    offer: Callable[[Path, int], Iterator[ProvisionedDevice]]
 
-    def device(self, directory: Path, size: int) -> AbstractContextManager[Path]:
+    def device(self, directory: Path, size: int) -> AbstractContextManager[ProvisionedDevice]:
         """Set up a device of *size* bytes with files in *directory*."""
         return contextmanager(self.offer)(directory, size)
 
 
 @contextmanager
-def _loop(file: Path, *, direct_io: bool) -> Iterator[Path]:
+def plain_loop(file: Path, *, direct_io: bool = False) -> Iterator[Path]:
+    """Attach a loop device to *file*; detach it at the end.
+
+    With *direct_io*, each request reaches the server of the file, without a page cache before it.
+    """
     device = loop.attach(file, direct_io=direct_io)
     try:
         yield device.path
@@ -45,38 +67,33 @@ def _loop(file: Path, *, direct_io: bool) -> Iterator[Path]:
         wait(lambda: not loop.is_attached(device), f"the end of {device.path}")
 
 
-def _plain(directory: Path, size: int) -> Iterator[Path]:
-    with _loop(sparse(directory / "disk", size), direct_io=False) as device:
-        yield device
+def _plain(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
+    """Yield a device whose snapshots do nothing: its rows of broken sharing are writes of its own blocks."""
+    with plain_loop(sparse(directory / "disk", size)) as device:
+        yield ProvisionedDevice(device)
 
 
-def _thin(plane: str) -> Callable[[Path, int], Iterator[Path]]:
-    def offer(directory: Path, size: int) -> Iterator[Path]:
-        environment = {**os.environ, "THINSIM_PLANE": plane, "THINSIM_STATE_DIR": str(directory / "state")}
-        command = [sys.executable, "-m", "benchmarks.thin_device", str(directory), str(size)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                device = process.stdout.readline().strip()
-                if not device:
-                    raise RuntimeError("the thin device did not appear")
-                yield Path(device)
-            finally:
-                process.stdin.close()
-                process.wait()
+def _thin(*words: str, plane: str = "on") -> Callable[[Path, int], Iterator[ProvisionedDevice]]:
+    def offer(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
+        with thin_pool(directory, size, *words, plane=plane) as pool:
+            (path,) = pool.devices
+            yield ProvisionedDevice(path, lambda: pool.ask("snapshot"), lambda: pool.ask("forget"))
 
     return offer
 
 
-def _qcow2(directory: Path, size: int) -> Iterator[Path]:
+def _qcow2(directory: Path, size: int, *, direct_io: bool = False) -> Iterator[ProvisionedDevice]:
+    """Yield a device on a qcow2 file whose clusters are as large as the blocks of the thin devices.
+
+    With *direct_io* the loop device sends many requests at once. It is faster then, but qemu before 10.1
+    mixes up the data of such writes (block/export/fuse.c reads the next request into the same buffer).
+    """
     files, _ = two_directories(directory)
-    disk = files / "disk.qcow2"
+    disk, monitor = files / "disk.qcow2", directory / "monitor"
     subprocess.run(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=64k", str(disk), str(size)],
         check=True,
+        process_group=0,
     )
     mountpoint = sparse(directory / "export", 0)
     command = [
@@ -87,18 +104,47 @@ def _qcow2(directory: Path, size: int) -> Iterator[Path]:
         "driver=qcow2,node-name=disk,file=file,discard=unmap",
         "--export",
         f"type=fuse,id=export,node-name=disk,mountpoint={mountpoint},writable=on",
+        *("--chardev", f"socket,id=monitor,path={monitor},server=on,wait=off", "--monitor", "monitor"),
     ]
-    with server(command, mountpoint), _loop(mountpoint, direct_io=True) as device:
-        yield device
+    with (
+        server(command, mountpoint, own_session=True),
+        closing(QemuMonitor(monitor)) as qemu,
+        plain_loop(mountpoint, direct_io=direct_io) as device,
+    ):
+        yield ProvisionedDevice(
+            device,
+            lambda: qemu.execute("blockdev-snapshot-internal-sync", device="disk", name="shared"),
+            lambda: qemu.execute("blockdev-snapshot-delete-internal-sync", device="disk", name="shared"),
+        )
 
 
-def _no_qemu() -> str | None:
-    return programs("qemu-storage-daemon", "qemu-img")() if shutil.which("fio") else "fio not installed"
+def _nbdkit(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
+    """Yield a device on a file of nbdfuse. The kernel's own NBD client is a module that containers lack."""
+
+    def refuse() -> None:
+        raise UnsupportedError("nbdkit's file plugin has no snapshots")
+
+    with (
+        contextmanager(nbdfuse)(directory, size, own_session=True) as file,
+        plain_loop(file, direct_io=True) as device,
+    ):
+        yield ProvisionedDevice(device, refuse)
+
+
+def _no_device_mapper() -> str | None:
+    return None if kernel_has_device_mapper() else "this kernel has no device-mapper (--guest has one)"
 
 
 CONTENDERS = (
     DeviceContender(PLAIN, lambda: None, _plain),
-    DeviceContender(THIN, lambda: None, _thin("on")),
-    DeviceContender(BY_PYTHON, lambda: None, _thin("off")),
-    DeviceContender(QCOW2, _no_qemu, _qcow2),
+    DeviceContender(THIN, lambda: None, _thin()),
+    DeviceContender(NO_FILE, lambda: None, _thin("--no-file-below")),
+    DeviceContender(KERNEL, _no_device_mapper, _thin("--kernel")),
+    DeviceContender(QCOW2, programs("qemu-storage-daemon", "qemu-img"), _qcow2),
+    DeviceContender(
+        QCOW2_DIRECT, programs("qemu-storage-daemon", "qemu-img"), partial(_qcow2, direct_io=True)
+    ),
+    DeviceContender(NBDKIT, programs("nbdkit", "nbdfuse"), _nbdkit),
 )
+PYTHON_ALONE = DeviceContender(BY_PYTHON, lambda: None, _thin(plane="off"))
+"""The emulated thin device without its plane, which is too slow to be measured each time."""

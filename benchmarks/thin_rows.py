@@ -1,9 +1,19 @@
-"""`steps` lists the measurements on a device that provisions its blocks: data with fio, and discards."""
+"""`steps` lists the measurements on a device that provisions its blocks: data, shared blocks, discards."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from benchmarks.backing_rows import MIB, RowStep, TurnSizes, fio, rate, seconds_of, throughput
+from benchmarks.backing_rows import (
+    MIB,
+    RowStep,
+    TurnSizes,
+    discards,
+    fio,
+    rate,
+    seconds_of,
+    throughput,
+)
+from benchmarks.file_tree import seconds_of_a_life
+from benchmarks.thin_contenders import ProvisionedDevice
 from thinsim.benchmark.rounds import FigureRow
 
 PROVISION = FigureRow("provision 1 MiB", "MiB/s")
@@ -13,47 +23,75 @@ RANDOM_WRITE = FigureRow("random write 4 KiB, depth 16", "IO/s")
 RANDOM_READ = FigureRow("random read 4 KiB, depth 16", "IO/s")
 RANDOM_READ_ALONE = FigureRow("random read 4 KiB, depth 1", "IO/s")
 FSYNC = FigureRow("write 4 KiB and fsync", "IO/s")
-DISCARD = FigureRow("discard of 512 MiB", "1/s")
+DISCARD = FigureRow("discard of 512 MiB", "MiB/s")
+DISCARDS = FigureRow("discard 64 KiB", "1/s")
+LIFE = FigureRow("mkfs, untar, rm, fstrim", "1/s")
+BREAK = FigureRow("break sharing, 1 MiB", "MiB/s")
+BREAK_SMALL = FigureRow("break sharing, 4 KiB per block", "1/s")
 
-ROWS = (PROVISION, REWRITE, READ, RANDOM_WRITE, RANDOM_READ, RANDOM_READ_ALONE, FSYNC, DISCARD)
 DEPTH = ("--ioengine=libaio", "--iodepth=16")
+BLOCK_KIB = 64
 
 
-def steps(sizes: TurnSizes) -> Sequence[RowStep]:
-    """Return every row's step, in the order for a new device."""
+def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
+    """Return every row's step, in the order for a new device.
+
+    Rows that share blocks are last: a block that was shared once is copied at its next write.
+    """
     amount, large = sizes.sequential, sizes.large // 2
 
-    def fill(device: Path, offset: int) -> float:
-        return throughput(device, "write", "1M", offset, amount)
+    def sequential(kind: str, loops: int = 1) -> Callable[[ProvisionedDevice, int], float]:
+        return lambda device, offset: throughput(device.path, kind, "1M", offset, amount, loops)
 
-    def at_depth(kind: str, *options: str) -> RowStep:
-        row = {"randwrite": RANDOM_WRITE, "randread": RANDOM_READ if options else RANDOM_READ_ALONE}[kind]
+    fill = sequential("write")
+
+    def at_depth(row: FigureRow, kind: str, *options: str) -> RowStep[ProvisionedDevice]:
         return RowStep(
-            row, lambda device, _: rate(device, kind, amount, sizes.random_seconds, *options), fill
+            row, lambda device, _: rate(device.path, kind, amount, sizes.random_seconds, *options), fill
         )
 
-    def discard(device: Path, offset: int) -> float:
-        return 1 / seconds_of(["blkdiscard", "-l", str(large), str(device)])
-
-    def fsync(device: Path, offset: int) -> float:
+    def fsync(device: ProvisionedDevice, _offset: int) -> float:
         job = fio(
-            device,
+            device.path,
             "randwrite",
             *("--bs=4k", f"--size={amount}", "--fsync=1", "--time_based", "--norandommap"),
             f"--runtime={round(sizes.random_seconds * 1000)}ms",
         )
         return float(job["write"]["iops"])
 
+    def discard(device: ProvisionedDevice, _offset: int) -> float:
+        return large / MIB / seconds_of(["blkdiscard", "-l", str(large), str(device.path)])
+
+    def fill_half(device: ProvisionedDevice, _offset: int) -> None:
+        throughput(device.path, "write", "1M", 0, large)
+
+    def share(device: ProvisionedDevice, offset: int) -> None:
+        fill(device, offset)
+        device.snapshot()
+
+    def break_small(device: ProvisionedDevice, offset: int) -> float:
+        where = f"--offset={offset}", f"--size={amount}", "--bs=4k"
+        job = fio(device.path, f"write:{BLOCK_KIB - 4}k", *where, *DEPTH)
+        return float(job["write"]["iops"])
+
+    def forget(device: ProvisionedDevice, _offset: int) -> None:
+        device.forget()
+
     return (
         RowStep(PROVISION, fill),
-        RowStep(REWRITE, lambda device, offset: throughput(device, "write", "1M", offset, amount, 4), fill),
-        RowStep(READ, lambda device, offset: throughput(device, "read", "1M", offset, amount, 4), fill),
-        at_depth("randwrite", *DEPTH),
-        at_depth("randread", *DEPTH),
-        at_depth("randread"),
+        RowStep(REWRITE, sequential("write", 4), fill),
+        RowStep(READ, sequential("read", 4), fill),
+        at_depth(RANDOM_WRITE, "randwrite", *DEPTH),
+        at_depth(RANDOM_READ, "randread", *DEPTH),
+        at_depth(RANDOM_READ_ALONE, "randread"),
         RowStep(FSYNC, fsync, fill),
-        RowStep(DISCARD, discard, lambda device, _: throughput(device, "write", "1M", 0, large)),
+        RowStep(DISCARD, discard, fill_half),
+        RowStep(DISCARDS, lambda device, offset: discards(device.path, offset, amount), fill),
+        RowStep(LIFE, lambda device, _: 1 / seconds_of_a_life(device.path, amount // 2)),
+        RowStep(BREAK, sequential("write"), share, forget),
+        RowStep(BREAK_SMALL, break_small, share, forget),
     )
 
 
 SIZES = TurnSizes(sequential=128 * MIB, large=1024 * MIB)
+QUICK = TurnSizes(16 * MIB, 128 * MIB, 0.2)

@@ -1,25 +1,33 @@
 """A `TurnedBenchmark` measures contenders that take turns at each row; `turned_options` has its options."""
 
 import json
+import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.backing_rows import TURNS, RowStep, TurnSizes, take
-from thinsim.benchmark.chart import ratio_chart
+from benchmarks import early_end
+from benchmarks.backing_rows import TURNS, Device, RowStep, TurnSizes, take
+from benchmarks.turns_table import print_results
 from thinsim.benchmark.rounds import Measurements, awake_processors, turned
+from thinsim.benchmark.time_left import TimeLeft
+from thinsim.cli.progress import TerminalProgress
+from thinsim.cli.statuses import DONE, FAILED, INTERRUPTED
+from thinsim.errors import ThinsimError
 from thinsim.report.environment import environment
 
+_Offered_co = TypeVar("_Offered_co", covariant=True)
 
-class TurnTaker(Protocol):
-    """A `TurnTaker` has a name in the table, and a block device for the time of a round."""
+
+class TurnTaker(Protocol[_Offered_co]):
+    """A `TurnTaker` has a name in the table, and a device for the time of a round."""
 
     @property
     def name(self) -> str:
@@ -29,21 +37,71 @@ class TurnTaker(Protocol):
     def lacks(self) -> Callable[[], str | None]:
         """Return a check that names what is missing on this machine."""
 
-    def device(self, directory: Path, size: int) -> AbstractContextManager[Path]:
+    def device(self, directory: Path, size: int) -> AbstractContextManager[_Offered_co]:
         """Set up a device of *size* bytes with files in *directory*."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnedBenchmark:
+@dataclass(slots=True)
+class TurnResults:
+    """`TurnResults` are the figures of a benchmark, with the machine that they are from."""
+
+    figures: Measurements
+    plain: str
+    around: dict[str, object] = field(default_factory=dict)
+    rounds: int = 0
+    """Rounds that were planned."""
+    cut_short: str | None = None
+    """The reason why there are fewer, or None."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the document that ``--json`` writes."""
+        return {
+            "environment": self.around,
+            "rounds": self.rounds,
+            "turns": TURNS,
+            **({"cut_short": self.cut_short} if self.cut_short else {}),
+            "measured": self.figures.to_json(self.plain),
+        }
+
+    def plot(self, path: Path) -> None:
+        """Draw each contender's ratio to *plain*."""
+        from thinsim.benchmark.chart import ratio_chart  # noqa: PLC0415 -- seconds, and more in a guest
+
+        title = f"Ratio to a {self.plain}, median of {self.rounds * TURNS} turns"
+        ratio_chart(self.figures, self.plain, title, path)
+
+    @property
+    def status(self) -> int:
+        """Return the exit status: 0, 1 after a failure, 130 after a signal."""
+        if self.cut_short is None:
+            return DONE
+        return INTERRUPTED if self.cut_short == INTERRUPTION else FAILED
+
+
+INTERRUPTION = "a signal interrupted the benchmark"
+
+
+@dataclass(frozen=True)
+class TurnedBenchmark(Generic[Device]):
     """A `TurnedBenchmark` compares contenders with the one named *plain*; *steps* returns the rows."""
 
-    contenders: Sequence[TurnTaker]
+    contenders: Sequence[TurnTaker[Device]]
     plain: str
-    steps: Callable[[TurnSizes], Sequence[RowStep]]
+    steps: Callable[[TurnSizes], Sequence[RowStep[Device]]]
     sizes: TurnSizes
     quick: TurnSizes
 
-    def run(
+    def run(self, *, json_path: Path | None, plot_path: Path | None, **options: Any) -> int:
+        """Measure with the options of `turned_options`, write the results, and return the exit status."""
+        with early_end.heeding_signals():
+            results = self.measured(**options)
+        print_results(results.figures, self.plain, results.around, results.cut_short)
+        write(results.to_json(), json_path)
+        if plot_path is not None:
+            results.plot(plot_path)
+        return results.status
+
+    def measured(
         self,
         *,
         rounds: int,
@@ -52,127 +110,143 @@ class TurnedBenchmark:
         only: tuple[str, ...],
         words: tuple[str, ...],
         base: Path | None,
-        json_path: Path | None,
-        plot_path: Path | None,
-    ) -> None:
-        """Measure with the options of `turned_options`, and write the results."""
+    ) -> TurnResults:
+        """Measure, and return the results; after a signal or a failure, those of the turns until then."""
         notes = Console(stderr=True, highlight=False)
         sizes = self.quick if quick else self.sizes
         contenders = self._chosen(only, notes)
-        rows = [step.row for step in self.steps(sizes)]
-        rows = [row for row in rows if row is rows[0] or not words or any(word in row.name for word in words)]
-        result = Measurements(rows, [contender.name for contender in contenders])
-        with (
-            tempfile.TemporaryDirectory(prefix="thinsim-bench-", dir=base) as directory,
-            awake_processors() if not idle else nullcontext(False) as awake,
-        ):
-            around = {**environment(Path(directory)), "processors_kept_awake": awake}
-            for number in range(rounds):
-                own = Path(directory, str(number))
-                own.mkdir()
-                notes.print(f"round {number + 1} of {rounds}")
-                self._measure_round(contenders, number, own, sizes, result)
-        self._print(result, around)
-        if json_path is not None:
-            measured = result.to_json(self.plain)
-            document = {"environment": around, "rounds": rounds, "turns": TURNS, "measured": measured}
-            json_path.write_text(json.dumps(document, indent=1) + "\n")
-        if plot_path is not None:
-            title = f"Ratio to a {self.plain}, median of {rounds} rounds of {TURNS} turns"
-            ratio_chart(result, self.plain, title, plot_path)
+        steps = self.steps(sizes)
+        steps = [each for each in steps if each is steps[0] or not words or _matches(each.row.name, words)]
+        figures = Measurements([step.row for step in steps], [contender.name for contender in contenders])
+        results = TurnResults(figures, self.plain, rounds=rounds)
+        left = TimeLeft([(step.row.name, "") for _ in range(rounds) for step in steps])
+        try:
+            with (
+                tempfile.TemporaryDirectory(prefix="thinsim-bench-", dir=base) as directory,
+                awake_processors() if not idle else nullcontext(False) as awake,
+                TerminalProgress(notes) as progress,
+            ):
+                results.around = {**environment(Path(directory)), "processors_kept_awake": awake}
+                for number in range(rounds):
+                    own = Path(directory, str(number))
+                    own.mkdir()
+                    taking = _Turns(figures, sizes, number, rounds, progress, left)
+                    _measure_round(contenders, steps, own, taking)
+        except early_end.EndedEarlyError:
+            results.cut_short = INTERRUPTION
+        except (ThinsimError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            results.cut_short = INTERRUPTION if early_end.heard() else str(error)
+        return results
 
-    def _chosen(self, only: tuple[str, ...], notes: Console) -> list[TurnTaker]:
+    def _chosen(self, only: tuple[str, ...], notes: Console) -> list[TurnTaker[Device]]:
         chosen = []
         for contender in self.contenders:
             lack = contender.lacks()
+            if only and contender.name != self.plain and not _matches(contender.name, only):
+                continue
             if lack is not None:
                 notes.print(f"skipped {contender.name}: {lack}")
-            elif not only or contender.name == self.plain or any(word in contender.name for word in only):
+            else:
                 chosen.append(contender)
         return chosen
 
-    def _measure_round(
-        self,
-        contenders: list[TurnTaker],
-        number: int,
-        directory: Path,
-        sizes: TurnSizes,
-        result: Measurements,
-    ) -> None:
-        """Set up all contenders, and measure them in turn for each row, so that figures are seconds apart."""
-        with ExitStack() as stack:
-            devices: dict[str, Path] = {}
-            for contender in contenders:
-                own = directory / str(len(devices))
-                own.mkdir()
-                devices[contender.name] = stack.enter_context(contender.device(own, sizes.device))
-            for step in (step for step in self.steps(sizes) if step.row in result.rows):
-                for turn in range(TURNS):
-                    for name in turned(result.contenders, number * TURNS + turn):
-                        figure, why_not = take(step, turn, sizes, devices[name])
-                        result.add(step.row, name, figure)
-                        if why_not is not None:
-                            result.reasons[step.row.name, name] = why_not
 
-    def _print(self, result: Measurements, around: dict[str, object]) -> None:
-        console = Console(width=None if Console().is_terminal else 200)
-        title = f"median figure, and median ratio to the {self.plain}"
-        table = Table(box=None, title=title, title_justify="left")
-        table.add_column("row")
-        table.add_column("unit")
-        for contender in result.contenders:
-            table.add_column(contender, justify="right")
-        for row in result.rows:
-            cells = []
-            for contender in result.contenders:
-                median, ratio = result.median(row, contender), result.ratio(row, contender, self.plain)
-                cells.append("-" if median is None or ratio is None else f"{_short(median)} {ratio:.2f}")
-            table.add_row(row.name, row.unit, *cells)
-        console.print(table)
-        for (row_name, contender), reason in result.reasons.items():
-            console.print(f"- {contender}, {row_name}: {reason}", highlight=False, markup=False)
-        console.print(", ".join(f"{key} {value}" for key, value in around.items()), highlight=False)
+@dataclass(slots=True)
+class _Turns:
+    """`_Turns` take the turns of one round, and show how far they are."""
+
+    figures: Measurements
+    sizes: TurnSizes
+    number: int
+    rounds: int
+    progress: TerminalProgress
+    left: TimeLeft
+
+    def take_all(self, step: RowStep[Device], devices: Mapping[str, Device]) -> None:
+        """Let all contenders take turns at a row. Only complete turns count."""
+        began = time.monotonic()
+        all_rows = len(self.left.planned)
+        place = f"round {self.number + 1} of {self.rounds}: {step.row.name}"
+        self.progress.setting(
+            all_rows - self.left.runs + 1, all_rows, f"{place} {self.left.text and f'({self.left.text})'}"
+        )
+        for turn in range(TURNS):
+            found = {}
+            for name in turned(self.figures.contenders, self.number * TURNS + turn):
+                self.progress.step(f"turn {turn + 1} of {TURNS}", name)
+                early_end.check()
+                found[name] = take(step, turn, self.sizes, devices[name])
+            for name, (figure, why_not) in found.items():
+                self.figures.add(step.row, name, figure)
+                if why_not is not None:
+                    self.figures.reasons[step.row.name, name] = why_not
+        self.left.add(time.monotonic() - began)
+
+
+def _measure_round(
+    contenders: Sequence[TurnTaker[Device]],
+    steps: Sequence[RowStep[Device]],
+    directory: Path,
+    turns: _Turns,
+) -> None:
+    """Set up all contenders, and measure them in turn for each row, so that figures are seconds apart."""
+    with ExitStack() as stack:
+        devices: dict[str, Device] = {}
+        for contender in contenders:
+            early_end.check()
+            own = directory / str(len(devices))
+            own.mkdir()
+            devices[contender.name] = stack.enter_context(contender.device(own, turns.sizes.device))
+        for step in steps:
+            turns.take_all(step, devices)
+
+
+def write(document: Mapping[str, object], path: Path | None) -> None:
+    """Write *document* as JSON to *path*, if there is one."""
+    if path is not None:
+        path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _matches(name: str, words: Sequence[str]) -> bool:
+    return any(word in name for word in words)
+
+
+_Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def turned_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of `TurnedBenchmark.run` to a command."""
-    for option in reversed(
-        (
-            click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True),
-            click.option("--quick", is_flag=True, help="Use small sizes: check that the benchmark works."),
-            click.option("--idle", is_flag=True, help="Let processors sleep between requests."),
-            click.option(
-                "--only", multiple=True, help="Measure only the first and the contenders whose name has this."
-            ),
-            click.option(
-                "--row",
-                "words",
-                multiple=True,
-                help="Measure only the first row and rows whose name has this.",
-            ),
-            click.option(
-                "--dir",
-                "base",
-                type=click.Path(path_type=Path, exists=True),
-                help="Directory for the files.",
-            ),
-            click.option(
-                "--json",
-                "json_path",
-                type=click.Path(path_type=Path),
-                help="Write all figures to this file.",
-            ),
-            click.option(
-                "--plot",
-                "plot_path",
-                type=click.Path(path_type=Path),
-                help="Write a chart to this SVG or PNG.",
-            ),
-        )
-    ):
+    options: Sequence[_Option] = (
+        click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True),
+        click.option("--quick", is_flag=True, help="Use small sizes: check that the benchmark works."),
+        click.option("--idle", is_flag=True, help="Let processors sleep between requests."),
+        click.option(
+            "--only", multiple=True, help="Measure only the first and the contenders whose name has this."
+        ),
+        click.option(
+            "--row", "words", multiple=True, help="Measure only the first row and rows whose name has this."
+        ),
+        click.option(
+            "--dir", "base", type=click.Path(path_type=Path, exists=True), help="Directory for the files."
+        ),
+    )
+    return _with(options, output_options(command))
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the outputs to a command."""
+    options: Sequence[_Option] = (
+        click.option(
+            "--json", "json_path", type=click.Path(path_type=Path), help="Write all figures to this file."
+        ),
+        click.option(
+            "--plot", "plot_path", type=click.Path(path_type=Path), help="Write a chart to this SVG or PNG."
+        ),
+    )
+    return _with(options, command)
+
+
+def _with(options: Sequence[_Option], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
     return command
-
-
-def _short(figure: float) -> str:
-    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"

@@ -269,14 +269,14 @@ def main() -> None:
     data = to / "data"
     data.mkdir(parents=True, exist_ok=True)
     for name in TABLES if "all" in arguments.measure else arguments.measure:
-        measure(name, to, quick=arguments.quick).write(data / f"{name}.json")
+        commands = TABLES[name].quick if arguments.quick else TABLES[name].commands
+        measure(name, commands, to).write(data / f"{name}.json")
     known = {name: _newest(name, data) for name in TABLES}
     (to / "benchmarks.md").write_text(page(known))
 
 
-def measure(name: str, to: Path, *, quick: bool) -> Measured:
-    """Run the commands of benchmark *name* and return what the last of them wrote; pictures go to *to*."""
-    commands = TABLES[name].quick if quick else TABLES[name].commands
+def measure(name: str, commands: Sequence[str], to: Path) -> Measured:
+    """Run *commands* of benchmark *name* and return what the last of them wrote; pictures go to *to*."""
     with tempfile.TemporaryDirectory(prefix="thinsim-evidence-") as scratch:
         for command in commands:
             print(f"{name}: {_shown(command)}", file=sys.stderr)

@@ -16,6 +16,12 @@ STAGES = {
             ),
         ),
     ),
+    "evidence/data-plane.md": PageStage(
+        cases=(
+            CommandCase("make", instead={"make": "make -C $CLONE"}),
+            CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
+        ),
+    ),
     "evidence/crashes.md": PageStage(
         cases=(CommandCase("thinsim snapshotter crashes", more="--operation commit --profile fixed"),),
     ),
@@ -27,4 +33,8 @@ EXEMPT = (
     Exempt("evidence/benchmarks.md", "make bench-", CLONE, NIGHTLY),
     Exempt("evidence/benchmarks.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
     Exempt("evidence/benchmarks.md", "thinsim vm run", GUEST, NIGHTLY),
+    Exempt("evidence/data-plane.md", "make data-plane-page", _MEASURES, "tests/docs/test_evidence_pages.py"),
+    Exempt("evidence/data-plane.md", "make bench-", CLONE, NIGHTLY),
+    Exempt("evidence/data-plane.md", ".venv/bin/python -m benchmarks.thin_guest", GUEST, NIGHTLY),
+    Exempt("evidence/data-plane.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
 )

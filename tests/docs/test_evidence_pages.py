@@ -7,7 +7,7 @@ import pytest
 
 from tests.repository import REPOSITORY
 from thinsim.benchmark.document import Benchmark
-from tools import benchmarks_page, crashes_page, verdict_rates_page
+from tools import benchmarks_page, crashes_page, data_plane_page, verdict_rates_page
 from tools.evidence_pages import DATA, EVIDENCE, Measured, filled, measured_now
 
 PAGES = sorted(path for path in EVIDENCE.glob("*.md") if not path.name.endswith("-by-hand.md"))
@@ -28,6 +28,11 @@ def test_the_page_of_benchmarks_is_what_its_generator_makes() -> None:
 def test_the_page_of_verdict_rates_is_what_its_generator_makes() -> None:
     page = verdict_rates_page.page(Measured.read(verdict_rates_page.COUNTS))
     assert (EVIDENCE / "verdict-rates.md").read_text() == page, "run `python -m tools.verdict_rates_page`"
+
+
+def test_the_page_of_the_data_plane_is_what_its_generator_makes() -> None:
+    page = data_plane_page.page(data_plane_page.kept())
+    assert (EVIDENCE / "data-plane.md").read_text() == page, "run `make data-plane-page`"
 
 
 def test_the_published_rates_are_those_that_a_gate_needs() -> None:
@@ -167,6 +172,37 @@ def test_a_table_is_made_from_what_a_benchmark_writes(
     head, rows = benchmarks_page.TABLES[name].rows(document)
     assert row in [tuple(each) for each in rows]
     assert all(len(each) == len(head) for each in rows)
+
+
+def test_a_table_of_turns_has_ratios_with_intervals() -> None:
+    measured = [
+        {"row": "read", "unit": "1/s", "contender": "plain loop", "median": 1200, "ratios": [1, 1]},
+        {"row": "read", "unit": "1/s", "contender": "other", "median": 900, "ratios": [0.7, 0.8]},
+        {"row": "read", "unit": "1/s", "contender": "no reader", "median": None, "ratios": []},
+    ]
+    assert data_plane_page.turns_table(measured).splitlines() == [
+        "| row | plain loop | other | no reader |",
+        "|---|---|---|---|",
+        "| read (1/s) | 1,200 | 0.75 (0.70 to 0.80) | - |",
+    ]
+
+
+def test_a_table_of_growth_has_a_row_per_step() -> None:
+    step = {
+        "mapped_blocks": 10_000,
+        "first_random_read": 750.4,
+        "read": 3000.0,
+        "read_ratio": 0.5,
+        "read_ratio_low": 0.4,
+        "read_ratio_high": 0.6,
+        "daemon_mib": 80.25,
+        "grown_mib": 12.0,
+    }
+    assert data_plane_page.growth_table([step], "mapped_blocks", {"read": "reads"}).splitlines() == [
+        "| mapped blocks | first random reads | reads | memory, MiB | growth, MiB |",
+        "|---|---|---|---|---|",
+        "| 10,000 | 750 | 3,000, 0.50 (0.40 to 0.60) | 80.2 | 12 |",
+    ]
 
 
 def test_the_document_of_bench_is_one_that_thinsim_reads() -> None:

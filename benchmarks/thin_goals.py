@@ -1,0 +1,84 @@
+"""`GOALS` lists the ratios that the data plane of thin devices is built for, as the design of it states."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.thin_contenders import NO_FILE, PLAIN, QCOW2, THIN
+from benchmarks.thin_rows import (
+    DISCARD,
+    FSYNC,
+    PROVISION,
+    RANDOM_READ,
+    RANDOM_READ_ALONE,
+    RANDOM_WRITE,
+    READ,
+    REWRITE,
+)
+from thinsim.benchmark.intervals import Interval, median_interval
+from thinsim.benchmark.rounds import FigureRow
+
+
+@dataclass(frozen=True, slots=True)
+class RatioGoal:
+    """A `RatioGoal` asks that *contender* reaches *least* times the figure of *reference* in a row."""
+
+    row: FigureRow
+    contender: str
+    reference: str
+    least: float
+
+
+def _both(row: FigureRow, of_plain: float, of_qcow2: float | None = None) -> Iterator[RatioGoal]:
+    yield RatioGoal(row, THIN, PLAIN, of_plain)
+    if of_qcow2 is not None:
+        yield RatioGoal(row, THIN, QCOW2, of_qcow2)
+
+
+GOALS: Sequence[RatioGoal] = (
+    *_both(RANDOM_WRITE, 0.75, 5),
+    *_both(RANDOM_READ, 0.75, 5),
+    *_both(RANDOM_READ_ALONE, 0.9),
+    *_both(FSYNC, 0.8, 1),
+    *_both(REWRITE, 0.7, 2),
+    *_both(READ, 0.7, 2),
+    *_both(PROVISION, 0.45, 2),
+    *_both(DISCARD, 0.8, 1),
+    RatioGoal(RANDOM_WRITE, NO_FILE, PLAIN, 0.5),
+    RatioGoal(RANDOM_READ, NO_FILE, PLAIN, 0.5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GoalResult:
+    """A `GoalResult` has the ratio that was measured for a goal; None: one of the two was not measured."""
+
+    goal: RatioGoal
+    ratio: Interval | None
+
+    @property
+    def missed(self) -> bool:
+        """Return whether the median is below the goal."""
+        return self.ratio is not None and self.ratio.median < self.goal.least
+
+    @property
+    def verdict(self) -> str:
+        """Return ``yes``, ``no``, or ``yes?`` and ``no?`` if the interval reaches to the other side."""
+        if self.ratio is None:
+            return "-"
+        least = self.goal.least
+        unsure = "?" if self.ratio.low < least <= self.ratio.high else ""
+        return f"{'no' if self.missed else 'yes'}{unsure}"
+
+
+def results(measured: Sequence[Mapping[str, Any]]) -> Sequence[GoalResult]:
+    """Return each goal's result from the part ``measured`` of a document of the benchmark."""
+    turns = {(each["row"], each["contender"]): each["rounds"] for each in measured}
+    return [GoalResult(goal, _ratio(goal, turns)) for goal in GOALS]
+
+
+def _ratio(goal: RatioGoal, turns: Mapping[tuple[str, str], Sequence[float | None]]) -> Interval | None:
+    mine = turns.get((goal.row.name, goal.contender), [])
+    its = turns.get((goal.row.name, goal.reference), [])
+    ratios = [one / other for one, other in zip(mine, its, strict=False) if one is not None and other]
+    return median_interval(ratios) if ratios else None

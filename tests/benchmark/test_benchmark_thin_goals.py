@@ -1,0 +1,44 @@
+"""The goals of the data plane are compared with the ratios of the turns."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from benchmarks.thin_contenders import PLAIN, QCOW2, THIN
+from benchmarks.thin_goals import GOALS, results
+from benchmarks.thin_rows import FSYNC, RANDOM_READ
+
+
+def measured(row: str, figures: Mapping[str, list[float | None]]) -> list[dict[str, object]]:
+    return [{"row": row, "contender": name, "rounds": each} for name, each in figures.items()]
+
+
+@pytest.mark.parametrize(
+    ("mine", "verdict"),
+    [
+        ([8, 9, 9, 9, 9, 8], "yes"),
+        ([5, 9, 9, 9, 9, 9], "yes?"),
+        ([9, 5, 5, 5, 5, 5], "no?"),
+        ([5, 5, 6, 6, 7, 7], "no"),
+        ([8, None, 8, 8, 8, 8], "yes"),
+    ],
+)
+def test_a_goal_is_reached_by_the_median_ratio(mine: list[float | None], verdict: str) -> None:
+    found = results(measured(RANDOM_READ.name, {PLAIN: [10.0] * len(mine), THIN: mine}))
+    (result,) = (each for each in found if each.ratio is not None)
+    assert (result.goal.row, result.goal.reference, result.goal.least) == (RANDOM_READ, PLAIN, 0.75)
+    assert result.verdict == verdict
+    assert result.missed == verdict.startswith("no")
+
+
+def test_a_goal_beside_qcow2_compares_with_qcow2() -> None:
+    found = results(measured(FSYNC.name, {PLAIN: [10.0], THIN: [9.0], QCOW2: [18.0]}))
+    assert [(each.goal.reference, each.missed) for each in found if each.ratio] == [
+        (PLAIN, False),
+        (QCOW2, True),
+    ]
+
+
+def test_a_goal_without_figures_has_no_verdict() -> None:
+    assert {each.verdict for each in results([])} == {"-"}
+    assert len(results([])) == len(GOALS)
