@@ -71,11 +71,15 @@ async def test_nothing_is_left_and_nothing_that_was_flushed_is_lost(
                 assert run.hit("kill")
             else:
                 run.signal_server(victim, signal.SIGKILL)
-        assert run.end() == (-signal.SIGKILL if "run" in victims else 1), run.said()
+        if "run" not in victims:
+            assert run.end() == 1, run.said()
     finally:
         run.hit("kill")
+        # A killed run is awaited after doctor: a thread of the daemon, and so one of the run, may be in the
+        # kernel until somebody aborts the daemon's mount.
         done = run.doctor()
     assert done.returncode == 0, done.stdout
+    assert run.end() == (-signal.SIGKILL if "run" in victims else 1), run.said()
     assert run.left() == []
     assert_sound(run.host / "metadata", leaks=True)
     await assert_holds(run.host, run.survivors())
