@@ -13,7 +13,7 @@ import trio
 from fuse_backing.extension import native
 from fuse_backing.operations import FileOperations
 
-_READ, _WRITE, _STATFS, _FSYNC, _FALLOCATE, _LSEEK = 15, 16, 17, 20, 43, 46
+READ, WRITE, STATFS, FSYNC, FALLOCATE, LSEEK = 15, 16, 17, 20, 43, 46
 """Opcodes of include/uapi/linux/fuse.h."""
 
 
@@ -40,7 +40,7 @@ async def _serve_next(operations: FileOperations, nursery: trio.Nursery) -> None
     nursery.start_soon(_serve_next, operations, nursery)
     opcode, request, *arguments = found
     del found
-    await _answered(_ANSWERS[opcode], operations, request, *arguments)
+    await _answered(ANSWERS[opcode], operations, request, *arguments)
 
 
 async def _answered(
@@ -106,11 +106,12 @@ async def _statfs(operations: FileOperations, request: native.FuseRequest, inode
     )
 
 
-_ANSWERS: dict[int, Callable[..., Awaitable[None]]] = {
-    _READ: _read,
-    _WRITE: _write,
-    _STATFS: _statfs,
-    _FSYNC: _fsync,
-    _FALLOCATE: _fallocate,
-    _LSEEK: _lseek,
+ANSWERS: dict[int, Callable[..., Awaitable[None]]] = {
+    READ: _read,
+    WRITE: _write,
+    STATFS: _statfs,
+    FSYNC: _fsync,
+    FALLOCATE: _fallocate,
+    LSEEK: _lseek,
 }
+"""The answer to a request, by opcode; one that raises FUSEError is answered with its errno."""

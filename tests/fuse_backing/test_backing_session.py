@@ -189,7 +189,7 @@ def answer_fallocate(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[...,
         async def answered(operations: object, request: native.FuseRequest, *arguments: int) -> None:
             answer(request, *arguments)
 
-        monkeypatch.setitem(data_requests._ANSWERS, data_requests._FALLOCATE, answered)
+        monkeypatch.setitem(data_requests.ANSWERS, data_requests.FALLOCATE, answered)
 
     return replace
 
