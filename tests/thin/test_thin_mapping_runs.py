@@ -11,7 +11,7 @@ from thinsim.thin.metadata import btree_remove_run
 from thinsim.thin.metadata.btree import Btree
 from thinsim.thin.metadata.btree_remove import removal_leaf
 from thinsim.thin.metadata.btree_spine import Spine
-from thinsim.thin.metadata.mapping_trees import MappingTrees
+from thinsim.thin.metadata.transaction import MetadataTransaction
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolFeatures
 from thinsim.units import Sectors
@@ -96,21 +96,21 @@ def ends(seed: int, blocks: int, filled: int, steps: int) -> list[dict[int, byte
 def test_the_metadata_are_those_of_a_walk_per_key(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = ends(seed, 6000, [0, 500, 3000, 6000][seed % 4], 25)
     monkeypatch.setattr(Btree, "remove_run", walk_per_key)
-    monkeypatch.setattr(MappingTrees, "_opened", lambda *arguments: None)
+    monkeypatch.setattr(MetadataTransaction, "add", MetadataTransaction.change)  # no leaf stays open
     assert quick == ends(seed, 6000, [0, 500, 3000, 6000][seed % 4], 25)
 
 
 def test_a_sequential_write_needs_few_walks(monkeypatch: pytest.MonkeyPatch) -> None:
-    walks = []
-    real = MappingTrees._insert
+    steps = []
+    real = Spine.step
 
-    def counted(*arguments: Any) -> tuple[int, bool]:
-        walks.append(1)
+    def counted(*arguments: Any) -> object:
+        steps.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr(MappingTrees, "_insert", counted)
+    monkeypatch.setattr(Spine, "step", counted)
     DiscardHistory(0, 6000, 6000)
-    assert 0 < len(walks) < 6000 / 20
+    assert 0 < len(steps) < 6000 / 5
 
 
 def test_the_metadata_of_a_deep_tree_are_those_of_a_walk_per_key(monkeypatch: pytest.MonkeyPatch) -> None:
