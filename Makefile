@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
-PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
+PACKAGES := btrfs-progs build-essential dmsetup e2fsprogs fuse3 libfuse3-dev liburing-dev mount pkg-config python3-dev python3-venv thin-provisioning-tools util-linux xfsprogs
 ARCHITECTURE := $(shell dpkg --print-architecture 2>/dev/null)
 # `thinsim vm probe` looks for these packages; the set-up by LVM needs lvm2. The busybox of a guest's initramfs must be
 # static. zstd unpacks the modules of distributions that compress them.
@@ -147,7 +147,7 @@ lint: setup
 	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
 	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wformat-security -Werror -fsyntax-only -Ifuse_backing/native \
 	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
-	        $$(pkg-config --cflags fuse3) $$source || exit 1; \
+	        $$(pkg-config --cflags fuse3 liburing) $$source || exit 1; \
 	done
 
 # Most of an hour, as root: compare an emulated thin device with a plain loop device, and with qcow2 and NBD over FUSE.

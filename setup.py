@@ -12,7 +12,9 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-PACKAGES = "on Debian and Ubuntu: apt-get install build-essential libfuse3-dev pkg-config python3-dev"
+PACKAGES = (
+    "on Debian and Ubuntu: apt-get install build-essential libfuse3-dev liburing-dev pkg-config python3-dev"
+)
 
 
 def check_libfuse() -> None:
@@ -21,6 +23,16 @@ def check_libfuse() -> None:
         subprocess.run(["pkg-config", "--cflags", "fuse3"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"pyfuse3 needs libfuse 3 with its headers and pkg-config ({error}); {PACKAGES}")
+
+
+def liburing_flags(option: str) -> list[str]:
+    try:
+        printed = subprocess.run(
+            ["pkg-config", option, "liburing"], check=True, capture_output=True, text=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"thinsim needs liburing with its headers and pkg-config ({error}); {PACKAGES}")
+    return shlex.split(printed)
 
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
@@ -77,8 +89,8 @@ setup(
             sorted(map(str, Path(NATIVE).glob("*/*.c"))),
             depends=sorted(map(str, Path(NATIVE).glob("*/*.h"))),
             include_dirs=[NATIVE],
-            extra_compile_args=[*C, "-fvisibility=hidden"],
-            extra_link_args=LINK,
+            extra_compile_args=[*liburing_flags("--cflags"), *C, "-fvisibility=hidden"],
+            extra_link_args=[*liburing_flags("--libs"), *LINK],
             libraries=["pthread"],
         ),
         # This library to preload has no Python in it, but is built and installed like an extension.

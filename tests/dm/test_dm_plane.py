@@ -1,6 +1,8 @@
 """The plane serves mapped blocks without Python: the same bytes and counts, whatever changes meanwhile."""
 
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import trio
 
 from tests.dm.mappers_under_test import (
     BLOCK,
+    DATA_SIZE,
     POOL,
     EmulatedMapper,
     emulated_mapper,
@@ -16,6 +19,9 @@ from tests.dm.mappers_under_test import (
     make_thin,
     snap,
 )
+from tests.repository import REPOSITORY
+from thinsim.block import loop
+from thinsim.block.sparse import SparseBlockDevice
 from thinsim.dm.plane_traffic import PlaneTraffic
 
 pytestmark = pytest.mark.rig
@@ -27,24 +33,56 @@ OWN_BLOCKS = 6
 CHANGES = 12
 
 
-@pytest.fixture(params=["on", "off"])
+FILE = "the file under the data device"
+RING = "io_uring on the data device"
+BY_PYTHON = "Python serves every request"
+
+
+@pytest.fixture(params=[FILE, RING, BY_PYTHON])
 async def served(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[EmulatedMapper]:
-    """Return a device-mapper with a plane, and one without."""
-    monkeypatch.setenv("THINSIM_PLANE", request.param)
+    """Return a device-mapper with each backend of the plane, and one without a plane."""
+    monkeypatch.setenv("THINSIM_PLANE", "off" if request.param == BY_PYTHON else "on")
     async with emulated_mapper(tmp_path) as mapper:
-        yield mapper
+        if request.param != RING:
+            yield mapper
+            return
+        device = device_without_a_file(tmp_path)
+        mapper.data_dev = str(device.path)
+        try:
+            yield mapper
+        finally:
+            for name in sorted(await mapper.dm.list(), key=lambda each: each == POOL):
+                await mapper.dm.remove(name)
+            loop.detach(device)
+
+
+def device_without_a_file(directory: Path) -> loop.LoopDevice:
+    """Attach a loop device for a pool's data that begins within its file: the plane must use the device."""
+    file = directory / "part-of-this"
+    SparseBlockDevice.create(file, DATA_SIZE + 4096).close()
+    return loop.attach(file, offset=4096)
+
+
+@pytest.fixture
+def expected(request: pytest.FixtureRequest) -> str:
+    """Return the backend that the fixture `served` has asked for."""
+    backend: str = request.node.callspec.params["served"]
+    return backend
 
 
 async def traffic(mapper: EmulatedMapper) -> PlaneTraffic:
     return await mapper.dm.plane_traffic(POOL)
 
 
-async def test_mapped_blocks_are_served_without_python_and_all_others_with_it(served: EmulatedMapper) -> None:
+async def test_mapped_blocks_are_served_without_python_and_all_others_with_it(
+    served: EmulatedMapper, expected: str
+) -> None:
     await make_pool(served)
     await make_thin(served, "thin", 0)
-    plane_is_on = (await traffic(served)).backend == "the file under the data device"
+    assert (await traffic(served)).backend == expected
+    plane_is_on = expected != BY_PYTHON
     await served.write("thin", 0, b"a" * 4 * BLOCK)
     await served.read("thin", 0, BLOCK)  # Python looks the neighbours up, and the plane learns them
     before = await traffic(served)
@@ -57,6 +95,11 @@ async def test_mapped_blocks_are_served_without_python_and_all_others_with_it(se
         (4, True) if plane_is_on else (0, False)
     )
     assert after.written_bytes - before.written_bytes == (4 * 4096 if plane_is_on else 0)
+    # The data device's own counters have what is written to it.
+    assert after.unseen_bytes - before.unseen_bytes == (4 * 4096 if expected == FILE else 0)
+    await served.flush("thin")  # it commits
+    await served.flush("thin")
+    assert ((await traffic(served)).flushes > after.flushes) == plane_is_on
 
     await snap(served, "copy", 1, "thin", 0)
     before = await traffic(served)
@@ -132,3 +175,17 @@ async def test_every_byte_is_right_while_blocks_are_shared_broken_discarded_and_
     for worker in workers:
         await worker.verify()
     assert list(await served.check(POOL)) == []
+
+
+def test_without_io_uring_the_threads_read_and_write_the_data_device_themselves(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.dm.without_io_uring", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "plain reads and writes on the data device: 4 writes\n"
+    assert "no io_uring for /dev/loop" in (tmp_path / "dm.log").read_text()

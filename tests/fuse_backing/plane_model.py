@@ -1,10 +1,11 @@
 """A model of the plane's threads, step by step, explored in every order (fuse_backing/native/plane/plane.h).
 
 Each step is one atomic access or one call that another thread can come before or after. The model has the
-sequential consistency that the C code asks for. An `Outcome` names what went wrong, or nothing.
+sequential consistency that the C code asks for. A reader transfers data itself, or it takes the request: it
+begins the transfer, and goes on while the device carries it out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 READERS = 2
@@ -28,6 +29,23 @@ class Protocol:
     """The holder looks at one reader."""
     reuses_pages_at_once: bool = False
     """A page that left its table is used for other blocks while a reader may still look into it."""
+    counts_after_it_leaves: bool = False
+    """A reader ceases to publish, and then counts the request that it has taken."""
+    asks_for_taken_requests_first: bool = False
+    """The holder looks at the count of taken requests, and then for readers."""
+    waits_for_readers_only: bool = False
+    """The holder ignores taken requests."""
+    counts_down_too_early: bool = False
+    """A reader counts a taken request as complete while its transfer can still be in flight."""
+
+
+TAKING = (
+    "counts_after_it_leaves",
+    "asks_for_taken_requests_first",
+    "waits_for_readers_only",
+    "counts_down_too_early",
+)
+"""The races that only readers can have that take requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,8 @@ class Reader:
     turn: int = 0
     page: int | None = None
     entry: int | None = None
+    flights: tuple[int | None, ...] = ()
+    """The entries of the taken requests; None once the device has transferred the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +71,8 @@ class World:
     left: int = CHANGES
     asked: int = 0
     holds: int = 0
+    taken: int = 0
+    """Requests that readers have taken, and not completed."""
     place: int = 0
     """Where block 0 is, by the metadata."""
     table_page: int | None = 0
@@ -65,32 +87,42 @@ class World:
 OTHERS_PLACE = 99
 
 
-def explore(protocol: Protocol) -> tuple[int, str]:
-    """Return the number of states that can be reached, and the first wrong one's words, or nothing."""
+def explore(protocol: Protocol, *, takes: bool = False) -> tuple[int, str]:
+    """Return the number of states that can be reached, and the first wrong one's words, or nothing.
+
+    With *takes*, the readers take their requests.
+    """
     first = World()
     seen, open_states = {first}, [first]
     while open_states:
         world = open_states.pop()
         if world.wrong:
             return len(seen), world.wrong
-        for after in _successors(world, protocol):
+        for after in _successors(world, protocol, takes):
             if after not in seen:
                 seen.add(after)
                 open_states.append(after)
     return len(seen), ""
 
 
-def _successors(world: World, protocol: Protocol) -> Iterator[World]:
+def _successors(world: World, protocol: Protocol, takes: bool) -> Iterator[World]:
     for number, reader in enumerate(world.readers):
-        yield from _reader_steps(world, number, reader, protocol)
+        yield from _reader_steps(world, number, reader, protocol, takes)
+        yield from _flights(world, number, reader, protocol)
     yield from _holder_steps(world, protocol)
     yield from _eviction(world, protocol)
 
 
-def _reader_steps(world: World, number: int, reader: Reader, protocol: Protocol) -> Iterator[World]:
+def _with_reader(world: World, number: int, reader: Reader, **changes: object) -> World:
+    changed = replace(reader, **changes)  # type: ignore[arg-type]
+    return replace(world, readers=(*world.readers[:number], changed, *world.readers[number + 1 :]))
+
+
+def _reader_steps(
+    world: World, number: int, reader: Reader, protocol: Protocol, takes: bool
+) -> Iterator[World]:
     def to(step: str, **changes: object) -> World:
-        changed = replace(reader, step=step, **changes)  # type: ignore[arg-type]
-        return replace(world, readers=(*world.readers[:number], changed, *world.readers[number + 1 :]))
+        return _with_reader(world, number, reader, step=step, **changes)
 
     publish, look = ("look", "publish") if protocol.looks_before_it_publishes else ("publish", "look")
     match reader.step:
@@ -109,20 +141,50 @@ def _reader_steps(world: World, number: int, reader: Reader, protocol: Protocol)
         case "find entry":
             assert reader.page is not None
             entry = world.pages[reader.page]
-            yield to("leave" if entry is None else "transfer", entry=entry)
+            begin = "leave to count" if protocol.counts_after_it_leaves else "count"
+            yield to("leave" if entry is None else begin if takes else "transfer", entry=entry)
+        case "leave to count":
+            yield to("count", publishes=False)
+        case "count":
+            yield replace(to("take"), taken=world.taken + 1)
+        case "take":
+            taking = to("leave", flights=(*reader.flights, reader.entry))
+            yield replace(taking, taken=world.taken - protocol.counts_down_too_early)
         case "transfer" if reader.entry != world.place:
-            yield replace(
-                world, wrong=f"reader {number} used place {reader.entry}: the block is at {world.place}"
-            )
+            yield _wrong(world, number, reader.entry)
         case "transfer":
             yield to("leave")
         case "leave":
             yield to("begin", publishes=False, turn=reader.turn + 1, page=None, entry=None)
 
 
-def _holder_steps(world: World, protocol: Protocol) -> Iterator[World]:
-    idle: Callable[[int], bool] = lambda number: not world.readers[number].publishes  # noqa: E731
+def _wrong(world: World, number: int, entry: int | None) -> World:
+    return replace(world, wrong=f"reader {number} used place {entry}: the block is at {world.place}")
+
+
+def _flights(world: World, number: int, reader: Reader, protocol: Protocol) -> Iterator[World]:
+    """Transfer the data of a taken request, at any time; then let the reader complete it."""
+    for which, entry in enumerate(reader.flights):
+        before, after = reader.flights[:which], reader.flights[which + 1 :]
+        if entry is not None and entry != world.place:
+            yield _wrong(world, number, entry)
+        elif entry is not None:
+            yield _with_reader(world, number, reader, flights=(*before, None, *after))
+        elif reader.step == "begin":
+            completed = _with_reader(world, number, reader, flights=(*before, *after))
+            yield replace(completed, taken=world.taken - (not protocol.counts_down_too_early))
+
+
+def _answers(world: World, protocol: Protocol) -> list[bool]:
+    """Return what the holder finds if it asks now, question by question; it waits for each to be true."""
     last = 1 if protocol.waits_for_the_first_reader_only else READERS
+    readers = [not reader.publishes for reader in world.readers[:last]]
+    taken = [] if protocol.waits_for_readers_only else [world.taken == 0]
+    return [*taken, *readers] if protocol.asks_for_taken_requests_first else [*readers, *taken]
+
+
+def _holder_steps(world: World, protocol: Protocol) -> Iterator[World]:
+    answers = _answers(world, protocol)
     match world.holder:
         case "begin" if world.left:
             yield replace(
@@ -132,9 +194,9 @@ def _holder_steps(world: World, protocol: Protocol) -> Iterator[World]:
             yield replace(
                 world, holds=world.holds + 1, holder="change" if protocol.asks_before_it_holds else "ask"
             )
-        case "ask" if world.asked == last:
+        case "ask" if world.asked == len(answers):
             yield replace(world, asked=0, holder="hold" if protocol.asks_before_it_holds else "change")
-        case "ask" if idle(world.asked):
+        case "ask" if answers[world.asked]:
             yield replace(world, asked=world.asked + 1)
         case "change":
             after = "release" if protocol.learns_after_release else "forget"

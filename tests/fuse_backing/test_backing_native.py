@@ -11,7 +11,7 @@ from tests.repository import REPOSITORY
 NATIVE = REPOSITORY / "fuse_backing" / "native"
 CORE = ("account", "channel", "latency", "plane", "punch")
 """The folders that use neither Python nor libfuse."""
-WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill")
+WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill", "io_uring_queue_init_params")
 
 
 @pytest.mark.root("its sockets have larger buffers than other users may set")
@@ -29,7 +29,7 @@ def test_the_c_core_holds_under_the_sanitizers(tmp_path: Path, sanitizer: str) -
             "-pthread",
             *(str(source) for folder in CORE for source in sorted((NATIVE / folder).glob("*.c"))),
             *map(str, sorted((Path(__file__).parent / "native").glob("*.c"))),
-            *("-o", str(program)),
+            *("-luring", "-o", str(program)),
         ],
         check=True,
         timeout=100,

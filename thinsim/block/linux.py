@@ -119,6 +119,10 @@ class LinuxBlockDevice:
         """Send a flush to the device (block/fops.c, blkdev_fsync)."""
         os.fsync(self._fd)
 
+    def duplicate(self) -> int:
+        """Return another descriptor of the open device; the claim lasts until both are closed."""
+        return os.dup(self._fd)
+
     def close(self) -> None:
         """Release the claim; idempotent."""
         if self._fd >= 0:

@@ -91,17 +91,19 @@ def attach(
     read_only: bool = False,
     block_size: int = 512,
     number: int | None = None,
+    offset: int = 0,
 ) -> LoopDevice:
     """Attach *file* to a free loop device, or to /dev/loopN for *number*, in one step.
 
     It uses LOOP_CONFIGURE (Linux 5.8), so other processes may attach at the same time. *block_size* is in
-    bytes. Raises EnvironmentLacksError if the loop driver or the permission is missing, ``OSError`` for the
-    file, and KernelError if no device is available: EBUSY if another process uses *number*.
+    bytes; *offset* is the first byte of the file that the device shows. Raises EnvironmentLacksError if the
+    loop driver or the permission is missing, ``OSError`` for the file, and KernelError if no device is
+    available: EBUSY if another process uses *number*.
     """
     flags = (_FLAG_DIRECT_IO if direct_io else 0) | (_FLAG_READ_ONLY if read_only else 0)
     file_fd = os.open(file, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     try:
-        info = _INFO.pack(*(0, 0, 0, 0, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0)
+        info = _INFO.pack(*(0, 0, 0, offset, 0, 0, 0, 0, flags), os.fsencode(file)[:63], b"", b"", 0, 0)
         config = _CONFIG.pack(file_fd, block_size, info, *([0] * 8))
         for attempt in range(_ATTACH_TRIES):
             wanted = loop_numbers.free() if number is None else loop_numbers.add(number)

@@ -12,6 +12,8 @@ class PlaneTraffic:
     flushes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
+    unseen_bytes: int = 0
+    """Those of the bytes written that the kernel's counters of the data device do not have."""
     backend: str = "Python serves every request"
     """Where the plane reads and writes, or why it serves nothing."""
 
@@ -22,6 +24,7 @@ class PlaneTraffic:
             self.flushes + other.flushes,
             self.read_bytes + other.read_bytes,
             self.written_bytes + other.written_bytes,
+            self.unseen_bytes + other.unseen_bytes,
             other.backend,
         )
 

@@ -35,7 +35,7 @@ class EmulatedRig(LoopRig):
 
     async def written_bytes(self) -> int:
         """Return the kernel's count, with the bytes that the plane wrote to the file below the device."""
-        return await LoopRig.written_bytes(self) + (await self.dm.plane_traffic()).written_bytes
+        return await LoopRig.written_bytes(self) + (await self.dm.plane_traffic()).unseen_bytes
 
     async def data_plane(self) -> str:
         """Ask the device-mapper."""

@@ -13,12 +13,12 @@ static bool have_plane(void) {
 
 static PyObject *plane_pool_new(PyObject *module, PyObject *arguments) {
     unsigned int block;
-    int fd, pool;
+    int fd, takes, pool;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iI:plane_pool_open", &fd, &block) || !have_plane())
+    if (!PyArg_ParseTuple(arguments, "iIp:plane_pool_open", &fd, &block, &takes) || !have_plane())
         return NULL;
-    pool = plane_pool_open(session_plane, fd, block);
+    pool = plane_pool_open(session_plane, fd, block, takes);
     return pool < 0 ? PyErr_NoMemory() : PyLong_FromLong(pool);
 }
 
@@ -47,6 +47,12 @@ static PyObject *plane_device_set(PyObject *module, PyObject *arguments) {
     if (session_plane != NULL)
         plane_set(session_plane, handle, serves);
     Py_RETURN_NONE;
+}
+
+static PyObject *ring_error(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyLong_FromLong(plane_ring_error());
 }
 
 /* After the session these do nothing: its devices do not exist any more. */
@@ -191,7 +197,9 @@ static PyObject *table_bytes(PyObject *module, PyObject *unused) {
 }
 
 PyMethodDef plane_methods[] = {
-    {"plane_pool_open", plane_pool_new, METH_VARARGS, "Open a pool on (descriptor, bytes of a block); return its number."},
+    {"plane_pool_open", plane_pool_new, METH_VARARGS,
+     "Open a pool on (descriptor, bytes of a block, whether its requests go to io_uring); return its number."},
+    {"plane_ring_error", ring_error, METH_NOARGS, "Return 0 if this process can have io_uring, or an errno."},
     {"plane_pool_close", pool_close, METH_VARARGS, "Close a pool after its devices."},
     {"plane_pool_hold", pool_hold, METH_VARARGS, "Leave the requests of all devices of a pool to Python."},
     {"plane_pool_release", pool_release, METH_VARARGS, "Undo one plane_pool_hold."},

@@ -70,6 +70,8 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
     channel->latencies = latencies_new();
     channel->plane = plane;
     channel->order.patience = ORDER_PATIENCE;
+    if (plane != NULL)
+        plane_set_readers(plane, channel->nr_readers);
     channel->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!ready || channel->end_of_file < 0 || channel->wake < 0 || channel->latencies == NULL) {
         channel_free(channel);
@@ -97,6 +99,8 @@ void channel_free(struct channel *channel) {
     atomic_store(&channel->stopping, true);
     pthread_cond_broadcast(&channel->taken);
     pthread_mutex_unlock(&channel->lock);
+    if (channel->plane != NULL)
+        plane_end(channel->plane);
     if (channel->libfuse >= 0) /* no thread waits for libfuse any more */
         shutdown(channel->libfuse, SHUT_RDWR);
     for (unsigned i = 0; i < channel->nr_readers; i++)
@@ -119,6 +123,7 @@ void channel_free(struct channel *channel) {
     free(channel->pending);
     for (unsigned i = 0; i < channel->nr_readers; i++) {
         channel_buffer_free(channel->readers[i].buffer);
+        channel_free_spares(&channel->readers[i]);
         free(channel->readers[i].data);
         close_if_open(channel->readers[i].reading);
         close_if_open(channel->readers[i].device);

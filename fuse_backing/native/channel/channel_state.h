@@ -4,6 +4,7 @@
  *   receiving.c  the threads that read the device, and who gets a request
  *   files.c      announced files, gates, backing files
  *   serving.c    requests that the channel serves
+ *   taken.c      requests that the plane has taken
  *   requests.c   requests that are left to Python
  *   replies.c    answers of libfuse, amended for passthrough
  *   kinds.c      the kind of a request, for its latency
@@ -54,7 +55,8 @@ struct awaited_reply {
 };
 
 /* A request as it is read: the header and the fixed part of a write end where a page ends. While it is read, its first
- * page has no other content; a large one that is left to Python has its struct channel_request there. */
+ * page has no other content; a large one that is left to Python has its struct channel_request there, and one that the
+ * plane has taken its struct taken_request. The data that answers a read has the place of a write's. */
 #define BEFORE_DATA (sizeof(struct protocol_in_header) + sizeof(struct protocol_write_in))
 
 struct channel_reader {
@@ -64,7 +66,12 @@ struct channel_reader {
     int reading; /* /dev/fuse, for the thread's read: channel_free replaces it by end_of_file */
     bool running;
     pthread_t thread;
-    char *buffer, *data;
+    char *buffer; /* for the next request; NULL after the plane has taken the last one */
+    char *data;
+    struct taken_request *failed; /* the plane could not serve them */
+    struct taken_request *spares; /* buffers for the next requests */
+    unsigned nr_reads;            /* since the last wait for completions */
+    bool never_waits;             /* reads of the device do not block */
 };
 
 struct channel {
@@ -112,6 +119,21 @@ bool channel_serve_read(struct channel_reader *reader, size_t size);
 bool channel_serve_write(struct channel_reader *reader, size_t size);
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
 bool channel_serve_fsync(struct channel_reader *reader, size_t size);
+
+/* Answer a request that the plane has served. */
+void channel_answer_served(struct channel_reader *reader, char *content);
+
+/* Return the name under which the plane gives the request in a buffer back. */
+void *channel_owner(char *buffer);
+/* Note a request that the plane has just taken. */
+void channel_taken(char *buffer, size_t size, const struct awaited_reply *awaited);
+/* Read the next request, and meanwhile answer those that the plane has taken. Return as read(2). */
+ssize_t channel_next(struct channel_reader *reader);
+/* Wait for the requests that the plane has taken, and answer those that it has served. */
+void channel_complete_taken(struct channel_reader *reader);
+/* The same at the end of the reader's thread; it leaves the others to Python. */
+void channel_end_taken(struct channel_reader *reader);
+void channel_free_spares(struct channel_reader *reader);
 
 /* Read the device until it ends; the thread's argument is its struct channel_reader. */
 void *channel_receive(void *reader);

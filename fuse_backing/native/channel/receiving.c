@@ -24,7 +24,8 @@ static void send_to_libfuse(struct channel_reader *reader, size_t size) {
 /* Serve one request, or leave it to Python or to libfuse. */
 static void handle(struct channel_reader *reader, size_t size) {
     struct channel *channel = reader->channel;
-    const struct protocol_in_header *header = (const void *)reader->buffer;
+    char *buffer = reader->buffer;
+    const struct protocol_in_header *header = (const void *)buffer;
     struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(reader->buffer, size), channel_now(),
                                     reader->number};
     bool served = false, noted = true, amended = false;
@@ -68,6 +69,10 @@ static void handle(struct channel_reader *reader, size_t size) {
         break;
     }
     case PROTOCOL_INTERRUPT: /* no request can be interrupted; it has no answer */
+        return;
+    }
+    if (served && reader->buffer == NULL) {
+        channel_taken(buffer, size, &awaited);
         return;
     }
     if (served) {
@@ -127,24 +132,22 @@ static void take_short_slices(void) {
         syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-/* The read blocks: the kernel then hands a request straight to this thread, on the client's processor. Waiting in
- * poll(2) costs two more system calls per request, and spinning occupies a processor that the loop device's worker
- * needs. Both were slower when measured. */
 void *channel_receive(void *argument) {
     struct channel_reader *reader = argument;
     struct channel *channel = reader->channel;
 
     take_short_slices();
     while (!atomic_load(&channel->stopping)) { /* requests may never end: a loop device outlives its mount */
-        ssize_t size = read(reader->reading, reader->buffer, BUFFER_SIZE);
+        ssize_t size = channel_next(reader);
 
         if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
             receive(reader, (size_t)size);
         } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: the client withdrew the request */
             if (!atomic_load(&channel->stopping))
                 end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */
-            return NULL;
+            break;
         }
     }
+    channel_end_taken(reader);
     return NULL;
 }

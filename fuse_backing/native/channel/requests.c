@@ -102,6 +102,11 @@ void channel_queue(struct channel_reader *reader, size_t size, const struct awai
         return;
     }
     pthread_mutex_lock(&channel->lock);
+    if (channel->queued > MOST_QUEUED) { /* Python may wait for what the plane has taken before it takes more */
+        pthread_mutex_unlock(&channel->lock);
+        channel_complete_taken(reader);
+        pthread_mutex_lock(&channel->lock);
+    }
     while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
         pthread_cond_wait(&channel->taken, &channel->lock);
     channel->queued += request->size;

@@ -32,14 +32,38 @@ static bool find_file(struct channel *channel, uint64_t handle, struct announced
     return file->announced;
 }
 
-static bool plane_has_served(struct channel_reader *reader, enum plane_kind kind, uint64_t handle, uint64_t offset,
-                             uint32_t size, char *data) {
-    struct plane_request request = {kind, handle, offset, size, data};
+void channel_answer_served(struct channel_reader *reader, char *content) {
+    const struct protocol_in_header *header = (const void *)content;
+    const struct protocol_read_in *read = (const void *)(header + 1);
+    struct protocol_write_out out = {((const struct protocol_write_in *)(const void *)(header + 1))->size, 0};
 
-    if (!plane_serve(reader->channel->plane, reader->number, &request))
-        return false;
     atomic_fetch_add(&reader->channel->served, 1);
-    return true;
+    if (header->opcode == PROTOCOL_READ)
+        answer_with(reader, header->unique, content + BEFORE_DATA, read->size);
+    else if (header->opcode == PROTOCOL_WRITE)
+        answer_with(reader, header->unique, &out, sizeof out);
+    else
+        channel_answer(reader, header->unique, 0);
+}
+
+/* Serve the request in the reader's buffer by the plane; false leaves it to Python. A request that the plane takes is
+ * answered later, and its buffer is the reader's no longer. */
+static bool plane_has_served(struct channel_reader *reader, enum plane_kind kind, uint64_t handle, uint64_t offset,
+                             uint32_t size) {
+    struct plane_request request = {kind, handle, offset, size, reader->buffer + BEFORE_DATA,
+                                    channel_owner(reader->buffer)};
+
+    switch (plane_serve(reader->channel->plane, reader->number, &request)) {
+    case PLANE_SERVED:
+        channel_answer_served(reader, reader->buffer);
+        return true;
+    case PLANE_TAKEN:
+        reader->buffer = NULL;
+        return true;
+    case PLANE_LEFT:
+        break;
+    }
+    return false;
 }
 
 /* These two functions serve a read or write of an announced file; false leaves it to Python. The kernel releases a
@@ -52,14 +76,10 @@ bool channel_serve_read(struct channel_reader *reader, size_t size) {
     struct announced_file file;
     ssize_t done;
 
-    if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE)
+    if (size < sizeof *header + sizeof *in || in->size > BUFFER_SIZE - PAGE)
         return false;
-    if (channel->plane != NULL) {
-        if (!plane_has_served(reader, PLANE_READ, in->fh, in->offset, in->size, reader->data))
-            return false;
-        answer_with(reader, header->unique, reader->data, in->size);
-        return true;
-    }
+    if (channel->plane != NULL)
+        return plane_has_served(reader, PLANE_READ, in->fh, in->offset, in->size);
     if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
@@ -83,13 +103,8 @@ bool channel_serve_write(struct channel_reader *reader, size_t size) {
 
     if (size < sizeof *header + sizeof *in || size - sizeof *header - sizeof *in < in->size)
         return false;
-    if (channel->plane != NULL) {
-        if (!plane_has_served(reader, PLANE_WRITE, in->fh, in->offset, in->size, (char *)(in + 1)))
-            return false;
-        out.size = in->size;
-        answer_with(reader, header->unique, &out, sizeof out);
-        return true;
-    }
+    if (channel->plane != NULL)
+        return plane_has_served(reader, PLANE_WRITE, in->fh, in->offset, in->size);
     if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
@@ -170,10 +185,10 @@ bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
 
     if (size < sizeof *header + sizeof *in)
         return false;
-    if (channel->plane != NULL) {
-        served = plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0, NULL);
-    } else if (atomic_fetch_add(&channel->flushing, 1) + 1 < channel->nr_readers &&
-               atomic_load(&channel->limit) != 0 && find_file(channel, in->fh, &file)) {
+    if (channel->plane != NULL)
+        return plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0);
+    if (atomic_fetch_add(&channel->flushing, 1) + 1 < channel->nr_readers &&
+        atomic_load(&channel->limit) != 0 && find_file(channel, in->fh, &file)) {
         served = true;
         atomic_fetch_add(&channel->served, 1);
         do
@@ -181,8 +196,7 @@ bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
         while (result < 0 && errno == EINTR);
         result = result < 0 ? errno : 0;
     }
-    if (channel->plane == NULL)
-        atomic_fetch_sub(&channel->flushing, 1);
+    atomic_fetch_sub(&channel->flushing, 1);
     if (served)
         channel_answer(reader, header->unique, result);
     return served;

@@ -14,6 +14,8 @@ struct plane *plane_new(unsigned readers, uint64_t table_bytes) {
     if (plane == NULL)
         return NULL;
     memset(plane, 0, sizeof *plane);
+    pthread_mutex_init(&plane->rest, NULL);
+    pthread_cond_init(&plane->rest_over, NULL);
     plane->nr_readers = readers < PLANE_MOST_READERS ? readers : PLANE_MOST_READERS;
     for (unsigned i = 0; i < plane->nr_readers; i++)
         plane->turns[i] = &plane->readers[i].turn;
@@ -57,11 +59,17 @@ void plane_free(struct plane *plane) {
         free(pool);
     }
     pages_free(plane->pages);
+    pthread_cond_destroy(&plane->rest_over);
+    pthread_mutex_destroy(&plane->rest);
     close(plane->idle);
     free(plane);
 }
 
-int plane_pool_open(struct plane *plane, int fd, uint32_t block) {
+void plane_set_readers(struct plane *plane, unsigned readers) {
+    plane->nr_readers = readers;
+}
+
+int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes) {
     struct pool *pool = aligned_alloc(LINE, sizeof *pool);
 
     if (pool == NULL)
@@ -69,9 +77,12 @@ int plane_pool_open(struct plane *plane, int fd, uint32_t block) {
     memset(pool, 0, sizeof *pool);
     pool->number = plane->next_pool++;
     pool->fd = fd;
+    pool->takes = takes;
     pool->block = block;
     pool->next = plane->pools;
     plane->pools = pool;
+    if (takes)
+        atomic_fetch_add(&plane->takers, 1);
     return pool->number;
 }
 
@@ -84,6 +95,8 @@ void plane_pool_close(struct plane *plane, int number) {
         struct pool *pool = *link;
 
         *link = pool->next;
+        if (pool->takes && atomic_fetch_sub(&plane->takers, 1) == 1)
+            plane_end_rest(plane);
         free(pool);
     }
 }
@@ -122,6 +135,8 @@ void plane_close(struct plane *plane, uint64_t handle) {
     for (unsigned i = 0; i < plane->nr_readers; i++)
         while (atomic_load(&plane->readers[i].serving) == handle + 1)
             sched_yield();
+    while (atomic_load(&device->taken) != 0) /* a reader has just completed the pool's last request */
+        sched_yield();
     device_free(plane, device);
 }
 
@@ -161,13 +176,19 @@ void plane_pool_release(struct plane *plane, int number) {
 }
 
 bool plane_is_idle(struct plane *plane, uint64_t handle) {
+    struct device *device;
+
     for (unsigned i = 0; i < plane->nr_readers; i++)
         if (atomic_load(&plane->readers[i].serving) == handle + 1)
             return false;
-    return true;
+    /* After the readers: before one ceases to publish the device it has counted what it has taken. */
+    device = device_of(plane, handle);
+    return device == NULL || atomic_load(&device->taken) == 0;
 }
 
 bool plane_pool_is_idle(struct plane *plane, int number) {
+    struct pool *pool = pool_of(plane, number);
+
     for (unsigned i = 0; i < plane->nr_readers; i++) {
         uint64_t serving = atomic_load(&plane->readers[i].serving);
         struct device *device = serving == 0 ? NULL : device_of(plane, serving - 1);
@@ -175,7 +196,7 @@ bool plane_pool_is_idle(struct plane *plane, int number) {
         if (device != NULL && device->pool->number == number)
             return false;
     }
-    return true;
+    return pool == NULL || atomic_load(&pool->taken) == 0; /* after the readers, as above */
 }
 
 int plane_idle_fd(struct plane *plane) {

@@ -13,14 +13,22 @@
  * holds; a holder first counts its hold, then looks for readers. Both are sequentially consistent, so at least one of
  * them sees the other.
  *
+ * A pool on a block device is served with io_uring (ring.h), where the kernel has it. Then a reader *takes* a request:
+ * it begins the transfer and goes on, and gets the request back from plane_completed. Taken requests are counted for
+ * their device and pool, before the reader ceases to publish the device. So a holder looks for readers first, and then
+ * at the counts: a request is always in one of the two.
+ *
  * Owned by:
  *   the plane     the channel's mount; plane_free frees it after the channel's threads have ended.
  *   pools         the plane, until plane_pool_close, which the caller calls after the last of its devices is closed.
  *   devices       the plane, until plane_close; the device must be held and idle then.
  *   descriptors   The caller owns a pool's descriptor and keeps it open until plane_pool_close.
+ *   taken data    The caller keeps the data of a taken request until plane_completed returns it.
+ *   rings         their readers, from the first taken request to plane_leave.
  *   idle_fd       the plane; it is readable when a reader has left a device that a holder waits for.
  *
- * Threads: the readers call plane_serve. All other functions are for one thread at a time, which holds Python's lock.
+ * Threads: the readers call plane_serve, plane_taken, plane_wait, plane_completed, plane_rest and plane_leave, each for
+ * itself. All other functions are for one thread at a time, which holds Python's lock.
  */
 #ifndef FUSE_BACKING_PLANE_H
 #define FUSE_BACKING_PLANE_H
@@ -31,10 +39,18 @@
 #include <sys/types.h>
 
 #define PLANE_MOST_READERS 16
+#define PLANE_MOST_TAKEN 32 /* requests in flight for one reader */
+#define PLANE_TAKERS 2      /* readers at work while there is a pool whose requests are taken */
 
 enum plane_serves { PLANE_READS = 1, PLANE_WRITES = 2, PLANE_FLUSHES = 4 };
 
 enum plane_kind { PLANE_READ, PLANE_WRITE, PLANE_FLUSH };
+
+enum plane_answer {
+    PLANE_LEFT,   /* to Python */
+    PLANE_SERVED, /* it is complete */
+    PLANE_TAKEN,  /* plane_completed will return it */
+};
 
 struct plane;
 
@@ -42,7 +58,13 @@ struct plane_request {
     enum plane_kind kind;
     uint64_t handle, offset;
     uint32_t size;
-    char *data; /* the data to write, or room for those to read */
+    char *data;  /* the data to write, or room for those to read; in whole pages for a block device (O_DIRECT) */
+    void *owner; /* plane_completed returns it; NULL: the request must not be taken */
+};
+
+struct plane_completion {
+    void *owner;
+    bool served; /* false leaves the whole request to Python */
 };
 
 struct plane_counts {
@@ -52,13 +74,34 @@ struct plane_counts {
 /* Return a plane for `readers` threads whose tables take at most `table_bytes`; NULL without memory. */
 struct plane *plane_new(unsigned readers, uint64_t table_bytes);
 void plane_free(struct plane *plane);
+/* Set the number of readers, at most as many as plane_new was given, before they begin. */
+void plane_set_readers(struct plane *plane, unsigned readers);
 
-/* Serve a request as the reader of that number; false leaves it to Python, and nothing of it is done but what a repeat
- * by Python does again. */
-bool plane_serve(struct plane *plane, unsigned reader, const struct plane_request *request);
+/* Serve a request as the reader of that number. PLANE_LEFT leaves it to Python, and nothing of it is done but what a
+ * repeat by Python does again. With PLANE_MOST_TAKEN requests in flight a reader must wait before it serves another. */
+enum plane_answer plane_serve(struct plane *plane, unsigned reader, const struct plane_request *request);
 
-/* Open a pool with data blocks of `block` bytes on the file `fd`. Return its number, or -1 without memory. */
-int plane_pool_open(struct plane *plane, int fd, uint32_t block);
+/* Return the number of requests that a reader has taken, and that plane_completed has not returned. */
+unsigned plane_taken(struct plane *plane, unsigned reader);
+/* Begin the transfers of the taken requests, and wait until one is complete or a signal comes. The last reader that
+ * would wait also returns when its `device` is readable, unless that is -1: so one reader always sees new requests. */
+void plane_wait(struct plane *plane, unsigned reader, int device);
+/* Take the next complete request of a reader, if there is one. */
+bool plane_completed(struct plane *plane, unsigned reader, struct plane_completion *completion);
+/* Rest while enough other readers are at work: one that takes requests serves many, and more only disturb each other.
+ * Call it without taken requests, before a read that blocks. */
+void plane_rest(struct plane *plane, unsigned reader);
+/* Let no reader rest any more: the channel ends. */
+void plane_end(struct plane *plane);
+/* End a reader's use of the plane, in its own thread. It has no taken requests. */
+void plane_leave(struct plane *plane, unsigned reader);
+
+/* Return 0 if this process can have io_uring, or an errno: ENOSYS or EPERM where the kernel has none for it. */
+int plane_ring_error(void);
+
+/* Open a pool with data blocks of `block` bytes on the file `fd`, or with `takes` on a block device, opened with
+ * O_DIRECT, whose requests are taken. Return its number, or -1 without memory. */
+int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes);
 void plane_pool_close(struct plane *plane, int pool);
 
 /* Open the device of a file handle: `size` bytes, of a pool. It is held once, and serves nothing. 0 or an errno. */
@@ -74,8 +117,8 @@ void plane_release(struct plane *plane, uint64_t handle);
 void plane_pool_hold(struct plane *plane, int pool);
 void plane_pool_release(struct plane *plane, int pool);
 
-/* Return whether no reader serves the held device or pool. With plane_await, idle_fd becomes readable when a reader
- * leaves. */
+/* Return whether no request of the held device or pool is being served or in flight. With plane_await, idle_fd becomes
+ * readable when a reader leaves, and when a taken request is complete. */
 bool plane_is_idle(struct plane *plane, uint64_t handle);
 bool plane_pool_is_idle(struct plane *plane, int pool);
 int plane_idle_fd(struct plane *plane);

@@ -2,11 +2,13 @@
  *
  *   plane.c     pools, devices, holds, and the tables that Python fills
  *   serving.c   requests, by the readers
+ *   taking.c    requests that the readers have taken, with ring.c
  *
  * Owned by: see plane.h. */
 #ifndef FUSE_BACKING_PLANE_STATE_H
 #define FUSE_BACKING_PLANE_STATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +16,7 @@
 
 #include "pages.h"
 #include "plane.h"
+#include "ring.h"
 #include "table.h"
 
 #define MOST_DEVICES 4096 /* two handles with the same remainder cannot be open at once */
@@ -22,6 +25,8 @@
 struct reader {
     atomic_uint_fast64_t serving; /* the handle that is served, plus 1; 0 for none */
     atomic_uint_fast64_t turn;    /* odd while the reader looks at tables (pages.h) */
+    struct ring *ring;            /* NULL before its first taken request; only its thread uses it */
+    bool has_no_ring;             /* the kernel has refused one */
 } __attribute__((aligned(LINE)));
 
 struct counters {
@@ -30,8 +35,10 @@ struct counters {
 
 struct pool {
     int number, fd;
+    bool takes;
     uint32_t block;
     atomic_int holds;
+    atomic_uint taken; /* requests in flight */
     struct counters counters[PLANE_MOST_READERS];
     struct pool *next;
 };
@@ -40,6 +47,7 @@ struct device {
     uint64_t handle, size;
     struct pool *pool;
     atomic_int holds;
+    atomic_uint taken; /* requests in flight */
     atomic_uint serves;
     struct table *table;
 };
@@ -54,6 +62,11 @@ struct plane {
     int idle;            /* eventfd */
     atomic_bool awaited; /* a holder waits, so a reader that leaves writes to idle */
     atomic_uint flushing;
+    atomic_uint waiting; /* readers in plane_wait */
+    atomic_uint takers;  /* pools whose requests are taken */
+    pthread_mutex_t rest;
+    pthread_cond_t rest_over;
+    bool ended; /* no reader rests any more; under the lock */
     _Atomic(struct device *) devices[MOST_DEVICES];
 };
 
@@ -66,5 +79,23 @@ static inline struct device *device_of(struct plane *plane, uint64_t handle) {
 
     return device != NULL && device->handle == handle ? device : NULL;
 }
+
+/* Return the number of readers that do not rest: their numbers are the lowest. */
+static inline unsigned plane_at_work(struct plane *plane) {
+    return atomic_load(&plane->takers) > 0 && plane->nr_readers > PLANE_TAKERS ? PLANE_TAKERS : plane->nr_readers;
+}
+
+/* Wake the readers that rest. */
+void plane_end_rest(struct plane *plane);
+
+/* Count a request that was served for the pool. */
+void plane_count(struct pool *pool, unsigned reader, enum plane_kind kind, uint32_t size);
+
+/* Wake a holder, if one waits. */
+void plane_wake(struct plane *plane);
+
+/* Begin the transfer of a request, as its pieces or as a flush; false if the reader has no ring. */
+bool plane_take(struct plane *plane, unsigned reader, struct device *device, const struct plane_request *request,
+                const struct piece *pieces, unsigned count);
 
 #endif

@@ -6,7 +6,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static bool transfer(int fd, enum plane_kind kind, char *data, size_t size, uint64_t offset) {
+#define MOST_PIECES 32 /* of one request; the smallest blocks, 64 KiB, give 17 in 1 MiB */
+#define UNMAPPED UINT64_MAX
+
+static bool transfer(int fd, enum plane_kind kind, const struct piece *piece) {
+    uint64_t offset = piece->offset;
+    size_t size = piece->size;
+    char *data = piece->data;
+
     while (size > 0) {
         ssize_t done = kind == PLANE_READ ? pread(fd, data, size, (off_t)offset) : pwrite(fd, data, size, (off_t)offset);
 
@@ -45,59 +52,83 @@ static size_t run_at(const struct device *device, enum plane_kind kind, uint64_t
     return length < size ? length : size;
 }
 
-/* Return whether the table knows enough for the whole request: nothing of it is done otherwise. */
-static bool knows_all(const struct device *device, const struct plane_request *request) {
-    for (size_t done = 0; done < request->size;) {
-        uint32_t entry;
-        size_t length = run_at(device, request->kind, request->offset + done, request->size - done, &entry);
-
-        if (length == 0)
-            return false;
-        done += length;
-    }
-    return true;
-}
-
-static bool serve_data(const struct device *device, const struct plane_request *request) {
+/* Look up all blocks of a request, and note the pieces that one transfer each can serve; `*count` is their number. False
+ * if the table does not know enough, or there are too many pieces: then nothing of the request must be done. */
+static bool pieces_of(const struct device *device, const struct plane_request *request, struct piece *pieces,
+                      unsigned *count) {
     uint32_t block = device->pool->block;
 
-    if (request->size == 0 || request->offset > device->size || request->size > device->size - request->offset ||
-        !knows_all(device, request))
-        return false;
+    *count = 0;
     for (size_t done = 0; done < request->size;) {
         uint64_t offset = request->offset + done;
         uint32_t entry;
         size_t length = run_at(device, request->kind, offset, request->size - done, &entry);
 
-        if (length == 0) /* another thread took the page away meanwhile */
+        if (length == 0 || *count == MOST_PIECES)
             return false;
-        if (!table_is_mapped(entry))
-            memset(request->data + done, 0, length);
-        else if (!transfer(device->pool->fd, request->kind, request->data + done, length,
-                           (uint64_t)table_data_block(entry) * block + offset % block))
-            return false;
+        pieces[(*count)++] = (struct piece){
+            request->data + done, length,
+            table_is_mapped(entry) ? (uint64_t)table_data_block(entry) * block + offset % block : UNMAPPED};
         done += length;
     }
     return true;
 }
 
-/* At least one reader stays free of flushes, which can take long. */
-static bool serve_flush(struct plane *plane, const struct device *device) {
-    bool served = atomic_fetch_add(&plane->flushing, 1) + 1 < plane->nr_readers && fdatasync(device->pool->fd) == 0;
+/* Fill the unmapped pieces with zeros, and remove them from the pieces; return the number of the others. */
+static unsigned without_unmapped(struct piece *pieces, unsigned count) {
+    unsigned mapped = 0;
 
-    atomic_fetch_sub(&plane->flushing, 1);
-    return served;
+    for (unsigned i = 0; i < count; i++)
+        if (pieces[i].offset == UNMAPPED)
+            memset(pieces[i].data, 0, pieces[i].size);
+        else
+            pieces[mapped++] = pieces[i];
+    return mapped;
 }
 
-static void count(struct counters *counters, const struct plane_request *request) {
-    switch (request->kind) {
+static enum plane_answer serve_data(struct plane *plane, unsigned number, struct device *device,
+                                    const struct plane_request *request) {
+    struct piece pieces[MOST_PIECES];
+    unsigned count;
+
+    if (request->size == 0 || request->offset > device->size || request->size > device->size - request->offset ||
+        !pieces_of(device, request, pieces, &count))
+        return PLANE_LEFT;
+    count = without_unmapped(pieces, count);
+    if (count > 0 && device->pool->takes && request->owner != NULL &&
+        plane_take(plane, number, device, request, pieces, count))
+        return PLANE_TAKEN;
+    for (unsigned i = 0; i < count; i++)
+        if (!transfer(device->pool->fd, request->kind, &pieces[i]))
+            return PLANE_LEFT;
+    return PLANE_SERVED;
+}
+
+/* A flush that is not taken can occupy its reader for long. At least one reader stays free of them, and a reader with
+ * requests in flight must return to those. */
+static enum plane_answer serve_flush(struct plane *plane, unsigned number, struct device *device,
+                                     const struct plane_request *request) {
+    bool served;
+
+    if (device->pool->takes && request->owner != NULL && plane_take(plane, number, device, request, NULL, 0))
+        return PLANE_TAKEN;
+    served = atomic_fetch_add(&plane->flushing, 1) + 1 < plane_at_work(plane) && plane_taken(plane, number) == 0 &&
+             fdatasync(device->pool->fd) == 0;
+    atomic_fetch_sub(&plane->flushing, 1);
+    return served ? PLANE_SERVED : PLANE_LEFT;
+}
+
+void plane_count(struct pool *pool, unsigned number, enum plane_kind kind, uint32_t size) {
+    struct counters *counters = &pool->counters[number];
+
+    switch (kind) {
     case PLANE_READ:
         atomic_fetch_add_explicit(&counters->reads, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&counters->read_bytes, request->size, memory_order_relaxed);
+        atomic_fetch_add_explicit(&counters->read_bytes, size, memory_order_relaxed);
         break;
     case PLANE_WRITE:
         atomic_fetch_add_explicit(&counters->writes, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&counters->written_bytes, request->size, memory_order_relaxed);
+        atomic_fetch_add_explicit(&counters->written_bytes, size, memory_order_relaxed);
         break;
     case PLANE_FLUSH:
         atomic_fetch_add_explicit(&counters->flushes, 1, memory_order_relaxed);
@@ -105,25 +136,30 @@ static void count(struct counters *counters, const struct plane_request *request
     }
 }
 
-bool plane_serve(struct plane *plane, unsigned number, const struct plane_request *request) {
+void plane_wake(struct plane *plane) {
+    if (atomic_load(&plane->awaited))
+        eventfd_write(plane->idle, 1);
+}
+
+enum plane_answer plane_serve(struct plane *plane, unsigned number, const struct plane_request *request) {
     static const unsigned needs[] = {[PLANE_READ] = PLANE_READS, [PLANE_WRITE] = PLANE_WRITES,
                                      [PLANE_FLUSH] = PLANE_FLUSHES};
     struct reader *reader = &plane->readers[number];
+    enum plane_answer answer = PLANE_LEFT;
     struct device *device;
-    bool served = false;
 
     atomic_fetch_add(&reader->turn, 1);
     atomic_store(&reader->serving, request->handle + 1);
     device = device_of(plane, request->handle);
     if (device != NULL && atomic_load(&device->holds) == 0 && atomic_load(&device->pool->holds) == 0 &&
         (atomic_load(&device->serves) & needs[request->kind])) {
-        served = request->kind == PLANE_FLUSH ? serve_flush(plane, device) : serve_data(device, request);
-        if (served)
-            count(&device->pool->counters[number], request);
+        answer = request->kind == PLANE_FLUSH ? serve_flush(plane, number, device, request)
+                                              : serve_data(plane, number, device, request);
+        if (answer == PLANE_SERVED)
+            plane_count(device->pool, number, request->kind, request->size);
     }
     atomic_store(&reader->serving, 0);
     atomic_fetch_add(&reader->turn, 1);
-    if (atomic_load(&plane->awaited))
-        eventfd_write(plane->idle, 1);
-    return served;
+    plane_wake(plane);
+    return answer;
 }

@@ -1,6 +1,8 @@
-/* These wrappers return the host's answers to ioctl(2), fallocate(2) and pwrite(2), or the answers that a test sets. */
+/* These wrappers return the host's answers to ioctl(2), fallocate(2), pwrite(2) and to a new io_uring, or the answers
+ * that a test sets. */
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,7 @@
 #include "native_test.h"
 
 const char *directory;
-atomic_int fail_fiemap_after, fallocate_errno, pwrite_short, pwrite_errno;
+atomic_int fail_fiemap_after, fallocate_errno, pwrite_short, pwrite_errno, ring_errno;
 
 int __real_ioctl(int fd, unsigned long request, void *argument);
 int __wrap_ioctl(int fd, unsigned long request, void *argument);
@@ -42,6 +44,12 @@ ssize_t __wrap_pwrite(int fd, const void *data, size_t size, off_t offset) {
     if (pwrite_short != 0 && offset + (off_t)size > pwrite_short && offset < pwrite_short)
         size = (size_t)(pwrite_short - offset);
     return __real_pwrite(fd, data, size, offset);
+}
+
+int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params) {
+    return ring_errno != 0 ? -ring_errno : __real_io_uring_queue_init_params(entries, ring, params);
 }
 
 atomic_bool hold_reads, held;

@@ -1,6 +1,7 @@
 /* This program tests the C core under a sanitizer, without a kernel: the channel's /dev/fuse is one end of a socket
- * pair. A test can replace the host's answers to ioctl(2), fallocate(2) and pwrite(2), and delay a read(2) (ld --wrap).
- * The argument is a directory on a file system with FIEMAP. The exit status is 0 if every check is true. */
+ * pair. A test can replace the host's answers to ioctl(2), fallocate(2), pwrite(2) and to a new io_uring, and delay a
+ * read(2) (ld --wrap). The argument is a directory on a file system with FIEMAP. The exit status is 0 if every check is
+ * true. */
 #include <signal.h>
 
 #include "native_test.h"
@@ -15,6 +16,7 @@ int main(int count, char **arguments) {
     test_the_latencies();
     test_the_order();
     test_the_plane();
+    test_taken_requests();
     test_the_channel_under_pressure();
     test_the_end_of_a_channel();
     return 0;

@@ -24,6 +24,7 @@ extern atomic_int fail_fiemap_after; /* the FIEMAP call that fails, counted down
 extern atomic_int fallocate_errno;   /* the errno of every fallocate; 0: none */
 extern atomic_int pwrite_short;      /* the offset at which a pwrite ends; 0: none */
 extern atomic_int pwrite_errno;      /* the errno of a pwrite from that offset on; 0: none */
+extern atomic_int ring_errno;        /* the errno of every new io_uring; 0: none */
 
 /* While `hold_reads` is set, a read waits before its system call until a thread has been sent a signal. `held` is true
  * while a read waits. */
@@ -38,5 +39,6 @@ void test_the_channel(void);
 void test_the_latencies(void);
 void test_the_order(void);
 void test_the_plane(void);
+void test_taken_requests(void);
 void test_the_channel_under_pressure(void);
 void test_the_end_of_a_channel(void);

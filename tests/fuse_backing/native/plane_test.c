@@ -1,4 +1,5 @@
 /* These tests check what the plane serves, and that no reader uses a mapping after a holder has found its pool idle.
+ * They run twice: the readers transfer data themselves, and they take requests.
  *
  * The last test has the form of a pool at work: readers read and write their own blocks, while a holder moves blocks to
  * other places of the file, forgets mappings and closes devices. Each block has its own content, so a read or write in a
@@ -13,16 +14,44 @@
 #include "plane/plane.h"
 #include "plane/table.h"
 
-enum { HANDLE = 7, BLOCKS = 64, READERS = 3, ROUNDS = 3000 };
+enum { HANDLE = 7, BLOCKS = 64, READERS = 3, ROUNDS = 3000, SLOTS = 4 };
+
+static bool takes;
 
 static struct plane_request a_request(enum plane_kind kind, uint64_t offset, uint32_t size, char *data) {
-    return (struct plane_request){kind, HANDLE, offset, size, data};
+    return (struct plane_request){kind, HANDLE, offset, size, data, takes ? data : NULL};
+}
+
+/* Serve a request, and wait for it if it is taken. */
+static bool served(struct plane *plane, unsigned reader, const struct plane_request *request) {
+    struct plane_completion completion;
+
+    switch (plane_serve(plane, reader, request)) {
+    case PLANE_SERVED:
+        return true;
+    case PLANE_TAKEN:
+        CHECK(takes && plane_taken(plane, reader) == 1);
+        CHECK(!plane_is_idle(plane, request->handle));
+        while (!plane_completed(plane, reader, &completion))
+            plane_wait(plane, reader, -1);
+        CHECK(completion.owner == request->owner && plane_taken(plane, reader) == 0);
+        return completion.served;
+    case PLANE_LEFT:
+        break;
+    }
+    return false;
+}
+
+static void free_plane(struct plane *plane) {
+    for (unsigned i = 0; i < READERS; i++)
+        plane_leave(plane, i);
+    plane_free(plane);
 }
 
 static struct plane *plane_on(int fd, int *pool) {
     struct plane *plane = plane_new(READERS, 4 << 20);
 
-    *pool = plane_pool_open(plane, fd, BLOCK);
+    *pool = plane_pool_open(plane, fd, BLOCK, takes);
     CHECK(*pool >= 0);
     CHECK(plane_open(plane, HANDLE, *pool, BLOCKS * BLOCK) == 0);
     plane_set(plane, HANDLE, PLANE_READS | PLANE_WRITES | PLANE_FLUSHES);
@@ -38,36 +67,36 @@ static void test_what_is_known_is_served(void) {
     struct plane_request request = a_request(PLANE_READ, 0, BLOCK, data);
     struct plane_counts counts;
 
-    CHECK(!plane_serve(plane, 0, &request)); /* nothing is known yet */
+    CHECK(!served(plane, 0, &request)); /* nothing is known yet */
     plane_learn(plane, HANDLE, 0, entries, 4);
     CHECK(plane_knows(plane, HANDLE, 0, 4) && !plane_knows(plane, HANDLE, 3, 2));
     memset(data, 'w', 2 * BLOCK);
     request = a_request(PLANE_WRITE, 512, 2 * BLOCK - 512, data);
-    CHECK(plane_serve(plane, 0, &request));
+    CHECK(served(plane, 0, &request));
     CHECK(pread(fd, data, BLOCK, 5 * BLOCK) == BLOCK && data[511] == 'x' && data[512] == 'w');
     CHECK(pread(fd, data, BLOCK, 6 * BLOCK) == BLOCK && data[0] == 'w' && data[BLOCK - 1] == 'w');
     request = a_request(PLANE_READ, 0, 4 * BLOCK, data);
-    CHECK(plane_serve(plane, 1, &request)); /* mapped, shared and unmapped blocks */
+    CHECK(served(plane, 1, &request)); /* mapped, shared and unmapped blocks */
     CHECK(data[511] == 'x' && data[512] == 'w' && data[2 * BLOCK] == 'x');
     CHECK(memcmp(data + 3 * BLOCK, zeros, BLOCK) == 0);
     request = a_request(PLANE_WRITE, 2 * BLOCK, 512, data);
-    CHECK(!plane_serve(plane, 0, &request)); /* shared */
+    CHECK(!served(plane, 0, &request)); /* shared */
     request = a_request(PLANE_WRITE, BLOCK, 2 * BLOCK, data);
-    CHECK(!plane_serve(plane, 0, &request)); /* in part */
+    CHECK(!served(plane, 0, &request)); /* in part */
     request = a_request(PLANE_WRITE, 3 * BLOCK, 512, data);
-    CHECK(!plane_serve(plane, 0, &request)); /* unmapped */
+    CHECK(!served(plane, 0, &request)); /* unmapped */
     request = a_request(PLANE_READ, 3 * BLOCK, 2 * BLOCK, data);
-    CHECK(!plane_serve(plane, 0, &request)); /* unknown in part */
+    CHECK(!served(plane, 0, &request)); /* unknown in part */
     request = a_request(PLANE_READ, BLOCKS * BLOCK - 512, 1024, data);
-    CHECK(!plane_serve(plane, 0, &request)); /* beyond the end */
+    CHECK(!served(plane, 0, &request)); /* beyond the end */
     request = a_request(PLANE_FLUSH, 0, 0, NULL);
-    CHECK(plane_serve(plane, 0, &request));
+    CHECK(served(plane, 0, &request));
     request.handle = HANDLE + 4096;
-    CHECK(!plane_serve(plane, 0, &request)); /* another device in the same place */
+    CHECK(!served(plane, 0, &request)); /* another device in the same place */
     counts = plane_pool_counts(plane, pool);
     CHECK(counts.reads == 1 && counts.writes == 1 && counts.flushes == 1);
     CHECK(counts.read_bytes == 4 * BLOCK && counts.written_bytes == 2 * BLOCK - 512);
-    plane_free(plane);
+    free_plane(plane);
     close(fd);
 }
 
@@ -80,23 +109,23 @@ static void test_what_is_held_forgotten_or_not_wanted_is_left_to_python(void) {
 
     memset(data, 'y', sizeof data);
     plane_learn(plane, HANDLE, 0, &entry, 1);
-    CHECK(plane_serve(plane, 0, &read) && plane_serve(plane, 0, &write));
+    CHECK(served(plane, 0, &read) && served(plane, 0, &write));
     plane_hold(plane, HANDLE);
     plane_pool_hold(plane, pool);
-    CHECK(!plane_serve(plane, 0, &read) && plane_is_idle(plane, HANDLE) && plane_pool_is_idle(plane, pool));
+    CHECK(!served(plane, 0, &read) && plane_is_idle(plane, HANDLE) && plane_pool_is_idle(plane, pool));
     plane_release(plane, HANDLE);
-    CHECK(!plane_serve(plane, 0, &read));
+    CHECK(!served(plane, 0, &read));
     plane_pool_release(plane, pool);
-    CHECK(plane_serve(plane, 0, &read));
+    CHECK(served(plane, 0, &read));
     plane_set(plane, HANDLE, PLANE_READS);
-    CHECK(plane_serve(plane, 0, &read) && !plane_serve(plane, 0, &write));
+    CHECK(served(plane, 0, &read) && !served(plane, 0, &write));
     plane_forget(plane, HANDLE, 0, 1);
-    CHECK(!plane_serve(plane, 0, &read));
+    CHECK(!served(plane, 0, &read));
     CHECK(plane_open(plane, HANDLE + 4096, pool, BLOCK) != 0); /* its place is taken */
     plane_close(plane, HANDLE);
-    CHECK(!plane_serve(plane, 0, &read));
+    CHECK(!served(plane, 0, &read));
     CHECK(plane_open(plane, HANDLE + 4096, pool, BLOCK) == 0);
-    plane_free(plane);
+    free_plane(plane);
     close(fd);
 }
 
@@ -105,7 +134,7 @@ static void test_tables_stay_within_their_bytes(void) {
     struct plane *plane = plane_new(1, 4 * sizeof(struct table_page));
     uint32_t entry = table_entry(0, true);
 
-    pool = plane_pool_open(plane, fd, BLOCK);
+    pool = plane_pool_open(plane, fd, BLOCK, takes);
     CHECK(plane_open(plane, HANDLE, pool, (uint64_t)BLOCK * TABLE_PAGE_ENTRIES * 100) == 0);
     for (uint64_t page = 0; page < 100; page++) {
         plane_learn(plane, HANDLE, page * TABLE_PAGE_ENTRIES, &entry, 1);
@@ -114,7 +143,7 @@ static void test_tables_stay_within_their_bytes(void) {
         if (page >= 4)
             CHECK(!plane_knows(plane, HANDLE, (page - 4) * TABLE_PAGE_ENTRIES, 1)); /* the oldest has gone */
     }
-    plane_free(plane);
+    free_plane(plane);
     close(fd);
 }
 
@@ -151,16 +180,22 @@ static void test_a_transfer_that_fails_is_left_to_python(void) {
 
     memset(data, 'z', sizeof data);
     plane_learn(plane, HANDLE, 0, entries, 3);
-    CHECK(!plane_serve(plane, 0, &request)); /* beyond the end of the file */
+    CHECK(!served(plane, 0, &request)); /* beyond the end of the file */
+    if (takes) { /* not by pwrite(2) */
+        CHECK(plane_pool_is_idle(plane, pool) && plane_is_idle(plane, HANDLE));
+        free_plane(plane);
+        close(fd);
+        return;
+    }
     pwrite_short = 100;
     pwrite_errno = ENOSPC;
     request = a_request(PLANE_WRITE, 0, BLOCK, data);
-    CHECK(!plane_serve(plane, 0, &request));
+    CHECK(!served(plane, 0, &request));
     pwrite_errno = 0; /* the host writes in two parts */
-    CHECK(plane_serve(plane, 0, &request));
+    CHECK(served(plane, 0, &request));
     pwrite_short = 0;
     CHECK(pread(fd, data, BLOCK, 0) == BLOCK && data[0] == 'z' && data[BLOCK - 1] == 'z');
-    plane_free(plane);
+    free_plane(plane);
     close(fd);
 }
 
@@ -172,24 +207,64 @@ static struct {
     atomic_int served;
 } work;
 
+struct slot {
+    bool busy;
+    unsigned block;
+    char data[BLOCK];
+};
+
+static void check_slot(struct slot *slot) {
+    slot->busy = false;
+    atomic_fetch_add(&work.served, 1);
+    for (size_t i = 0; i < BLOCK; i++)
+        CHECK(slot->data[i] == (char)(slot->block + 1));
+}
+
+static void complete(unsigned reader) {
+    struct plane_completion completion;
+
+    while (plane_completed(work.plane, reader, &completion)) {
+        CHECK(completion.served);
+        check_slot((struct slot *)((char *)completion.owner - offsetof(struct slot, data)));
+    }
+}
+
 static void *reads_and_writes(void *argument) {
     unsigned reader = (unsigned)(uintptr_t)argument;
     unsigned seed = reader;
-    char data[BLOCK];
+    struct slot slots[SLOTS] = {0};
 
-    while (!atomic_load(&work.ended)) {
-        unsigned block = (unsigned)rand_r(&seed) % BLOCKS;
+    for (unsigned i = 0; !atomic_load(&work.ended); i = (i + 1) % SLOTS) {
         bool write = rand_r(&seed) % 2;
-        struct plane_request request = a_request(write ? PLANE_WRITE : PLANE_READ, block * BLOCK, BLOCK, data);
+        struct slot *slot = &slots[i];
+        struct plane_request request;
 
+        while (slot->busy || (plane_taken(work.plane, reader) > 0 && rand_r(&seed) % 8 == 0)) {
+            plane_wait(work.plane, reader, -1);
+            complete(reader);
+        }
+        slot->block = (unsigned)rand_r(&seed) % BLOCKS;
+        request = a_request(write ? PLANE_WRITE : PLANE_READ, slot->block * BLOCK, BLOCK, slot->data);
         if (write)
-            memset(data, (int)block + 1, sizeof data);
-        if (plane_serve(work.plane, reader, &request)) {
-            atomic_fetch_add(&work.served, 1);
-            for (size_t i = 0; i < BLOCK; i++)
-                CHECK(data[i] == (char)(block + 1));
+            memset(slot->data, (int)slot->block + 1, BLOCK);
+        switch (plane_serve(work.plane, reader, &request)) {
+        case PLANE_SERVED:
+            check_slot(slot);
+            break;
+        case PLANE_TAKEN:
+            slot->busy = true;
+            break;
+        case PLANE_LEFT: /* the holder may wait for what this reader has taken */
+            if (plane_taken(work.plane, reader) > 0)
+                plane_wait(work.plane, reader, -1);
+            complete(reader);
         }
     }
+    while (plane_taken(work.plane, reader) > 0) {
+        plane_wait(work.plane, reader, -1);
+        complete(reader);
+    }
+    plane_leave(work.plane, reader);
     return NULL;
 }
 
@@ -228,6 +303,7 @@ static void test_no_reader_uses_a_place_that_a_block_has_left(void) {
     work.fd = file_with(2 * BLOCKS);
     work.plane = plane_on(work.fd, &work.pool);
     atomic_store(&work.ended, false);
+    atomic_store(&work.served, 0);
     for (unsigned i = 0; i < 2 * BLOCKS; i++)
         CHECK(pwrite(work.fd, zeros, BLOCK, (off_t)i * BLOCK) == BLOCK);
     for (unsigned i = 0; i < BLOCKS; i++) {
@@ -262,11 +338,18 @@ static void test_no_reader_uses_a_place_that_a_block_has_left(void) {
     close(work.fd);
 }
 
-void test_the_plane(void) {
+static void test_a_plane(void) {
     test_what_is_known_is_served();
     test_what_is_held_forgotten_or_not_wanted_is_left_to_python();
     test_tables_stay_within_their_bytes();
     test_no_page_is_used_again_while_a_reader_may_see_it();
     test_a_transfer_that_fails_is_left_to_python();
     test_no_reader_uses_a_place_that_a_block_has_left();
+}
+
+void test_the_plane(void) {
+    test_a_plane();
+    takes = true;
+    test_a_plane();
+    takes = false;
 }

@@ -1,7 +1,8 @@
 """A `NativePlane` has threads in C that serve thin devices (``fuse_backing/native/plane/plane.h``).
 
 They go to the file under the pool's data device. That is coherent while the emulated device-mapper alone uses
-the loop device and reads and writes it without the page cache, as ``LinuxBlockDevice`` does.
+the loop device and reads and writes it without the page cache, as ``LinuxBlockDevice`` does. A device without
+such a file they read and write itself, with io_uring.
 """
 
 import contextlib
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "THINSIM_PLANE"
 FILE = "the file under the data device"
+RING = "io_uring on the data device"
+THREADS_ALONE = "plain reads and writes on the data device"
 THREADS = 4
 TABLE_BYTES = 64 << 20
 """The tables of all devices take at most this many bytes: 16 million mapped blocks."""
@@ -36,6 +39,17 @@ TABLE_BYTES = 64 << 20
 _READS, _WRITES, _FLUSHES = 1, 2, 4
 _WINDOW = 256
 """Virtual blocks that are looked up at once: two or three nodes of the mapping tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneBackend:
+    """A `PlaneBackend` is an open file or device where the bytes of a pool's data device are."""
+
+    name: str
+    fd: int
+    is_file: bool
+    takes: bool = False
+    """The plane's threads take requests, and complete them with io_uring."""
 
 
 class NativePlane:
@@ -55,14 +69,14 @@ class NativePlane:
         return ChannelOptions(threads=THREADS, table_bytes=TABLE_BYTES)
 
     def of_pool(self, engine: Pool, data: BlockDevice, trace: WriteTrace) -> PoolPlane:
-        """Return the pool's plane. It serves nothing, and has a reason, if *data* has no file below it."""
+        """Return the pool's plane. It serves nothing, and has a reason, if *data* is no block device."""
         if not isinstance(data, LinuxBlockDevice):
             return _nothing("the data device is no kernel block device")
         try:
-            fd = open_loop_file(data.path)
-        except (ThinsimError, OSError) as error:
+            backend = _backend(data)
+        except OSError as error:
             return _nothing(str(error))
-        made = NativePoolPlane(self, engine, fd, trace)
+        made = NativePoolPlane(self, engine, backend, trace)
         self._pools.append(made)
         trace.when_started = self._trace_started
         return made
@@ -118,13 +132,13 @@ class _Served:
 class NativePoolPlane:
     """A `NativePoolPlane` serves the devices of one pool."""
 
-    def __init__(self, plane: NativePlane, engine: Pool, fd: int, trace: WriteTrace) -> None:
+    def __init__(self, plane: NativePlane, engine: Pool, backend: PlaneBackend, trace: WriteTrace) -> None:
         self._plane = plane
         self._engine = engine
         self._trace = trace
-        self._fd = fd
+        self._backend = backend
         self._block = engine.block_size * 512
-        self._pool = native.plane_pool_open(fd, self._block)
+        self._pool = native.plane_pool_open(backend.fd, self._block, backend.takes)
         self._served: dict[int, _Served] = {}
         self._holds = 0
         self._epoch = engine.transaction.epoch
@@ -156,24 +170,28 @@ class NativePoolPlane:
                 native.plane_forget(served.handle, first, end - first)
 
     def below(self, data: BlockDevice) -> BlockDevice:
-        self._below = FileBelow(data, self._fd)
+        if not self._backend.is_file:
+            return data
+        self._below = FileBelow(data, self._backend.fd)
         return self._below
 
     def traffic(self) -> PlaneTraffic:
-        served = PlaneTraffic(*native.plane_counts(self._pool), backend=FILE)
+        served = PlaneTraffic(*native.plane_counts(self._pool), backend=self._backend.name)
         below = self._below
         if below is None:
             return served
+        written = served.written_bytes + below.written_bytes
         return replace(
             served,
             read_bytes=served.read_bytes + below.read_bytes,
-            written_bytes=served.written_bytes + below.written_bytes,
+            written_bytes=written,
+            unseen_bytes=written,
         )
 
     def close(self) -> None:
         self._plane.closing(self)
         native.plane_pool_close(self._pool)
-        os.close(self._fd)
+        os.close(self._backend.fd)
 
     def open(self, handle: int, device: ThinDevice, *, read_only: bool) -> None:
         """Serve *device* as the file *handle*, once its hold is released. Raises ``OSError``."""
@@ -270,6 +288,19 @@ class VolumeBypass:
             self._aimed = plane
             for _ in range(self._holds - 1):  # it is opened with one hold
                 native.plane_hold(self._handle)
+
+
+def _backend(data: LinuxBlockDevice) -> PlaneBackend:
+    """Choose the file under *data* where it can be found, else the device. Raises ``OSError``."""
+    try:
+        return PlaneBackend(FILE, open_loop_file(data.path), is_file=True)
+    except (ThinsimError, OSError) as error:
+        log.info("%s has no usable file below: %s", data.path, error)
+    refused = native.plane_ring_error()
+    if refused:
+        log.warning("no io_uring for %s, so it is slower: %s", data.path, os.strerror(refused))
+        return PlaneBackend(THREADS_ALONE, data.duplicate(), is_file=False)
+    return PlaneBackend(RING, data.duplicate(), is_file=False, takes=True)
 
 
 def _nothing(why: str) -> NoPoolPlane:

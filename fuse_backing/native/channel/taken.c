@@ -1,0 +1,158 @@
+/* Requests that the plane has taken: the reader goes on with another buffer, and answers such a request when the plane
+ * has completed it. */
+#include "channel_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define MOST_READS 16 /* before transfers begin and completions are looked for: a busy reader would never wait */
+
+/* A taken request is in the first page of its buffer. So is a spare buffer of the reader. */
+struct taken_request {
+    struct taken_request *next;
+    struct awaited_reply awaited;
+    size_t size; /* bytes of the request */
+};
+_Static_assert(sizeof(struct taken_request) + BEFORE_DATA <= PAGE, "both fit into one page");
+
+static struct taken_request *request_in(char *buffer) {
+    return (struct taken_request *)(buffer - (PAGE - BEFORE_DATA));
+}
+
+static char *buffer_of(struct taken_request *request) {
+    return (char *)request + PAGE - BEFORE_DATA;
+}
+
+void *channel_owner(char *buffer) {
+    return request_in(buffer);
+}
+
+void channel_taken(char *buffer, size_t size, const struct awaited_reply *awaited) {
+    *request_in(buffer) = (struct taken_request){NULL, *awaited, size};
+}
+
+static unsigned nr_taken(const struct channel_reader *reader) {
+    return reader->channel->plane == NULL ? 0 : plane_taken(reader->channel->plane, reader->number);
+}
+
+/* Give the reader a buffer if it has none; false without memory, or while the plane has as many requests as it may. */
+static bool has_buffer(struct channel_reader *reader) {
+    if (reader->buffer != NULL)
+        return true;
+    if (nr_taken(reader) == PLANE_MOST_TAKEN)
+        return false;
+    if (reader->spares == NULL) {
+        reader->buffer = channel_buffer(reader->channel);
+    } else {
+        reader->buffer = buffer_of(reader->spares);
+        reader->spares = reader->spares->next;
+    }
+    return reader->buffer != NULL;
+}
+
+static void keep_spare(struct channel_reader *reader, char *buffer) {
+    struct taken_request *spare = request_in(buffer);
+
+    spare->next = reader->spares;
+    reader->spares = spare;
+}
+
+void channel_free_spares(struct channel_reader *reader) {
+    while (reader->spares != NULL) {
+        struct taken_request *spare = reader->spares;
+
+        reader->spares = spare->next;
+        channel_buffer_free(buffer_of(spare));
+    }
+}
+
+/* Answer the requests that the plane has served, and keep the others for leave_failed. */
+static void answer_completed(struct channel_reader *reader) {
+    struct channel *channel = reader->channel;
+    struct plane_completion completion;
+
+    while (plane_completed(channel->plane, reader->number, &completion)) {
+        struct taken_request *request = completion.owner;
+
+        if (completion.served) {
+            channel_answer_served(reader, buffer_of(request));
+            latency_record(channel->latencies, request->awaited.kind,
+                           (uint64_t)(channel_now() - request->awaited.began), true);
+            keep_spare(reader, buffer_of(request));
+        } else {
+            request->next = reader->failed;
+            reader->failed = request;
+        }
+    }
+}
+
+/* Leave the failed requests to Python. channel_queue takes the reader's buffer, and may replace it. */
+static void leave_failed(struct channel_reader *reader) {
+    char *own = reader->buffer;
+
+    while (reader->failed != NULL) {
+        struct taken_request request = *reader->failed;
+
+        reader->buffer = buffer_of(reader->failed);
+        reader->failed = request.next;
+        channel_queue(reader, request.size, &request.awaited);
+        keep_spare(reader, reader->buffer);
+    }
+    reader->buffer = own;
+}
+
+void channel_complete_taken(struct channel_reader *reader) {
+    while (nr_taken(reader) > 0) {
+        plane_wait(reader->channel->plane, reader->number, -1);
+        answer_completed(reader);
+    }
+}
+
+/* Both descriptors of a reader share this flag. */
+static void set_waiting(struct channel_reader *reader, bool waits) {
+    int flags;
+
+    if (reader->never_waits == !waits)
+        return;
+    flags = fcntl(reader->device, F_GETFL);
+    if (flags >= 0 && fcntl(reader->device, F_SETFL, waits ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) == 0)
+        reader->never_waits = !waits;
+}
+
+/* Without taken requests the read blocks: the kernel then hands a request straight to this thread, on the client's
+ * processor. Waiting in poll(2) costs two more system calls per request, and spinning occupies a processor that the
+ * loop device's worker needs. Both were slower when measured. With taken requests the thread reads while there are
+ * more, and then waits for completions. */
+ssize_t channel_next(struct channel_reader *reader) {
+    while (nr_taken(reader) > 0) {
+        bool ready = has_buffer(reader);
+
+        if (ready && reader->nr_reads++ < MOST_READS) {
+            ssize_t size;
+
+            set_waiting(reader, false);
+            size = read(reader->reading, reader->buffer, BUFFER_SIZE);
+            if (size >= 0 || errno != EAGAIN)
+                return size;
+        }
+        plane_wait(reader->channel->plane, reader->number, ready ? reader->reading : -1);
+        reader->nr_reads = 0;
+        answer_completed(reader);
+        leave_failed(reader);
+    }
+    leave_failed(reader);
+    if (!has_buffer(reader))
+        return -1; /* errno is ENOMEM */
+    if (reader->channel->plane != NULL)
+        plane_rest(reader->channel->plane, reader->number);
+    set_waiting(reader, true);
+    return read(reader->reading, reader->buffer, BUFFER_SIZE);
+}
+
+void channel_end_taken(struct channel_reader *reader) {
+    channel_complete_taken(reader);
+    leave_failed(reader);
+    if (reader->channel->plane != NULL)
+        plane_leave(reader->channel->plane, reader->number);
+}
