@@ -81,8 +81,8 @@ int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes) {
     pool->block = block;
     pool->next = plane->pools;
     plane->pools = pool;
-    if (takes)
-        atomic_fetch_add(&plane->takers, 1);
+    atomic_fetch_add(takes ? &plane->takers : &plane->others, 1);
+    plane_end_rest(plane);
     return pool->number;
 }
 
@@ -95,8 +95,8 @@ void plane_pool_close(struct plane *plane, int number) {
         struct pool *pool = *link;
 
         *link = pool->next;
-        if (pool->takes && atomic_fetch_sub(&plane->takers, 1) == 1)
-            plane_end_rest(plane);
+        atomic_fetch_sub(pool->takes ? &plane->takers : &plane->others, 1);
+        plane_end_rest(plane);
         free(pool);
     }
 }

@@ -40,7 +40,7 @@
 
 #define PLANE_MOST_READERS 16
 #define PLANE_MOST_TAKEN 32 /* requests in flight for one reader */
-#define PLANE_TAKERS 2      /* readers at work while there is a pool whose requests are taken */
+#define PLANE_TAKERS 2      /* readers at work while the requests of all pools are taken */
 
 enum plane_serves { PLANE_READS = 1, PLANE_WRITES = 2, PLANE_FLUSHES = 4 };
 

@@ -64,6 +64,7 @@ struct plane {
     atomic_uint flushing;
     atomic_uint waiting; /* readers in plane_wait */
     atomic_uint takers;  /* pools whose requests are taken */
+    atomic_uint others;  /* pools whose requests are not */
     pthread_mutex_t rest;
     pthread_cond_t rest_over;
     bool ended; /* no reader rests any more; under the lock */
@@ -82,7 +83,9 @@ static inline struct device *device_of(struct plane *plane, uint64_t handle) {
 
 /* Return the number of readers that do not rest: their numbers are the lowest. */
 static inline unsigned plane_at_work(struct plane *plane) {
-    return atomic_load(&plane->takers) > 0 && plane->nr_readers > PLANE_TAKERS ? PLANE_TAKERS : plane->nr_readers;
+    bool all_take = atomic_load(&plane->takers) > 0 && atomic_load(&plane->others) == 0;
+
+    return all_take && plane->nr_readers > PLANE_TAKERS ? PLANE_TAKERS : plane->nr_readers;
 }
 
 /* Wake the readers that rest. */
