@@ -123,7 +123,7 @@ bool channel_serve_fsync(struct channel_reader *reader, size_t size);
 /* Answer a request that the plane has served. */
 void channel_answer_served(struct channel_reader *reader, char *content);
 
-/* Return the name under which the plane gives the request in a buffer back. */
+/* Return the owner that plane_completed returns for the request in a buffer. */
 void *channel_owner(char *buffer);
 /* Note a request that the plane has just taken. */
 void channel_taken(char *buffer, size_t size, const struct awaited_reply *awaited);
