@@ -81,7 +81,7 @@ async def test_mapped_blocks_are_served_without_python_and_all_others_with_it(
 ) -> None:
     await make_pool(served)
     await make_thin(served, "thin", 0)
-    assert (await traffic(served)).backend == expected
+    assert (await traffic(served)).backend.startswith(expected)
     plane_is_on = expected != BY_PYTHON
     await served.write("thin", 0, b"a" * 4 * BLOCK)
     await served.read("thin", 0, BLOCK)  # Python looks the neighbours up, and the plane learns them
