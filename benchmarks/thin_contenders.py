@@ -85,8 +85,8 @@ def _thin(*words: str, plane: str = "on") -> Callable[[Path, int], Iterator[Prov
 def _qcow2(directory: Path, size: int, *, direct_io: bool = False) -> Iterator[ProvisionedDevice]:
     """Yield a device on a qcow2 file whose clusters are as large as the blocks of the thin devices.
 
-    With *direct_io* the loop device sends many requests at once. It is faster then, but qemu before 10.1
-    mixes up the data of such writes (block/export/fuse.c reads the next request into the same buffer).
+    With *direct_io* the loop device sends many requests at once. It is faster then, but qemu 7.2 of Debian 12
+    mixes up the data of such writes: blocks are displaced by 1 MiB.
     """
     files, _ = two_directories(directory)
     disk, monitor = files / "disk.qcow2", directory / "monitor"
