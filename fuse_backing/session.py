@@ -54,6 +54,8 @@ class Session:
         self.failure: Exception | None = None
         """The failure that ended the session loop, if there was one."""
         self.mount_id: int | None = None
+        self.has_names = False
+        """True while pyfuse3 has a libfuse session: only then can its loop be ended."""
 
     async def unmount(self) -> None:
         """Unmount and wait until the session has ended. Further calls do nothing."""
@@ -72,7 +74,7 @@ class Session:
                 # another namespace: wait for that, but only for a while.
                 with trio.move_on_after(BUSY_PATIENCE):
                     await self.ended.wait()
-            if not self.ended.is_set():
+            if self.has_names:
                 pyfuse3.terminate()
             await self.ended.wait()
 
@@ -175,10 +177,9 @@ async def _serve(
             session.ended.set()
             session.answers.set()
             return
-        named = False
         try:
             pyfuse3.init(operations, f"/dev/fd/{device}", set())
-            named = True
+            session.has_names = True
             async with trio.open_nursery() as loops:
                 loops.start_soon(_serve_names, loops.cancel_scope, name="FUSE session loop")
                 loops.start_soon(_serve_data, operations)
@@ -192,7 +193,8 @@ async def _serve(
         finally:
             # Close /dev/fuse first: it ends the connection, so that nothing waits for this process any more.
             native.close_channel()
-            if named:
+            if session.has_names:
+                session.has_names = False
                 pyfuse3.close(unmount=False)
             else:
                 os.close(device)
