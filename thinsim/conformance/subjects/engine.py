@@ -47,7 +47,8 @@ from thinsim.thin.metadata.check import Checker, Problem
 from thinsim.thin.metadata.dump import xml_lines
 
 ENGINE = "engine"
-_WAIT_SECONDS = 1.0
+_WAIT_SECONDS = 1.5
+"""Seconds in which the pool's clock and its worker surely come round: each has a period of one second."""
 _COMMAND_SECONDS = 60.0
 _FILE_NUMBER = re.compile(r"\b0:0\b")  # files have no device number
 _READ_PIECE = 1 << 20
