@@ -22,6 +22,8 @@ READ = FigureRow("read 1 MiB", "MiB/s")
 RANDOM_WRITE = FigureRow("random write 4 KiB, depth 16", "IO/s")
 RANDOM_READ = FigureRow("random read 4 KiB, depth 16", "IO/s")
 RANDOM_READ_ALONE = FigureRow("random read 4 KiB, depth 1", "IO/s")
+RANDOM_READ_OF_NOTHING = FigureRow("random read 4 KiB of discarded blocks, depth 16", "IO/s")
+"""A thin device answers these from its table, without a look at any file: no FUSE server is faster."""
 FSYNC = FigureRow("write 4 KiB and fsync", "IO/s")
 DISCARD = FigureRow("discard of 512 MiB", "MiB/s")
 DISCARDS = FigureRow("discard 64 KiB", "1/s")
@@ -74,6 +76,9 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
         job = fio(device.path, f"write:{BLOCK_KIB - 4}k", *where, *DEPTH)
         return float(job["write"]["iops"])
 
+    def forget_all(device: ProvisionedDevice, _offset: int) -> None:
+        seconds_of(["blkdiscard", "-l", str(amount), str(device.path)])
+
     def forget(device: ProvisionedDevice, _offset: int) -> None:
         device.forget()
 
@@ -84,6 +89,11 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
         at_depth(RANDOM_WRITE, "randwrite", *DEPTH),
         at_depth(RANDOM_READ, "randread", *DEPTH),
         at_depth(RANDOM_READ_ALONE, "randread"),
+        RowStep(
+            RANDOM_READ_OF_NOTHING,
+            lambda device, _: rate(device.path, "randread", amount, sizes.random_seconds, *DEPTH),
+            forget_all,
+        ),
         RowStep(FSYNC, fsync, fill),
         RowStep(DISCARD, discard, fill_half),
         RowStep(DISCARDS, lambda device, offset: discards(device.path, offset, amount), fill),
