@@ -8,6 +8,8 @@ begins the transfer, and goes on while the device carries it out.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from tests.fuse_backing.explored_states import explored
+
 READERS = 2
 REQUESTS = 2
 """The requests of each reader."""
@@ -92,17 +94,7 @@ def explore(protocol: Protocol, *, takes: bool = False) -> tuple[int, str]:
 
     With *takes*, the readers take their requests.
     """
-    first = World()
-    seen, open_states = {first}, [first]
-    while open_states:
-        world = open_states.pop()
-        if world.wrong:
-            return len(seen), world.wrong
-        for after in _successors(world, protocol, takes):
-            if after not in seen:
-                seen.add(after)
-                open_states.append(after)
-    return len(seen), ""
+    return explored(World(), lambda world: _successors(world, protocol, takes))
 
 
 def _successors(world: World, protocol: Protocol, takes: bool) -> Iterator[World]:

@@ -6,6 +6,8 @@ The pool is not held meanwhile: the block was unmapped, so no reader uses a data
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from tests.fuse_backing.explored_states import explored
+
 READERS = 2
 REQUESTS = 2
 """The requests of each reader."""
@@ -46,22 +48,13 @@ class ProvisionWorld:
 
 def explore_provisioning(order: ProvisionOrder) -> tuple[int, str]:
     """Return the number of states that can be reached, and the first wrong one's words, or nothing."""
-    first = ProvisionWorld()
-    seen, open_states = {first}, [first]
-    while open_states:
-        world = open_states.pop()
-        if world.wrong:
-            return len(seen), world.wrong
-        for after in _write(world, order):
-            if after not in seen:
-                seen.add(after)
-                open_states.append(after)
-        for number, request in enumerate(world.requests):
-            for after in _serve(world, number, request):
-                if after not in seen:
-                    seen.add(after)
-                    open_states.append(after)
-    return len(seen), ""
+    return explored(ProvisionWorld(), lambda world: _successors(world, order))
+
+
+def _successors(world: ProvisionWorld, order: ProvisionOrder) -> Iterator[ProvisionWorld]:
+    yield from _write(world, order)
+    for number, request in enumerate(world.requests):
+        yield from _serve(world, number, request)
 
 
 def _write(world: ProvisionWorld, order: ProvisionOrder) -> Iterator[ProvisionWorld]:

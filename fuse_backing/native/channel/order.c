@@ -1,16 +1,9 @@
-#include "order.h"
+#include "channel_state.h"
 
 #include <sched.h>
 #include <time.h>
 
 #define MOST_YIELDS 128 /* about the time of a small write, which the other thread may be in */
-
-static int64_t now(void) {
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000LL + time.tv_nsec;
-}
 
 static atomic_uint_fast64_t *place_of(struct order *order, uint64_t unique) {
     return &order->decided[unique / ORDER_STEP % ORDER_PLACES];
@@ -32,7 +25,7 @@ static bool is_decided_by(struct order *order, uint64_t unique, int64_t end) {
         if (tries < MOST_YIELDS) {
             sched_yield();
         } else {
-            if (now() > end)
+            if (channel_now() > end)
                 return false;
             nanosleep(&nap, NULL);
         }
@@ -48,7 +41,7 @@ void order_wait(struct order *order, uint64_t unique) {
 
     if (atomic_load(&order->lost) >= ORDER_MOST_LOST)
         return;
-    end = now() + order->patience;
+    end = channel_now() + order->patience;
     for (uint64_t each = first; each < unique; each += ORDER_STEP)
         if (!is_decided_by(order, each, end)) {
             order_decide(order, each); /* no other write waits for it */

@@ -154,7 +154,8 @@ class NativePoolPlane:
     def release(self) -> None:
         self._holds -= 1
         if not self._holds:
-            self._take_over()
+            self._forget_lost()
+            self.serve_as_decided()
         native.plane_pool_release(self._pool)
 
     def learn(self, device: ThinDevice, offset: int, length: int) -> None:
@@ -230,7 +231,8 @@ class NativePoolPlane:
         for served in self._served.values():
             self._set(served)
 
-    def _take_over(self) -> None:
+    def _forget_lost(self) -> None:
+        """Forget the mappings of devices that have a new snapshot, and all after an aborted transaction."""
         aborted = self._epoch != self._engine.transaction.epoch
         self._epoch = self._engine.transaction.epoch
         for served in self._served.values():
@@ -238,7 +240,6 @@ class NativePoolPlane:
             if aborted or snapshotted != served.snapshotted:
                 served.snapshotted = snapshotted
                 native.plane_forget(served.handle, 0, 1 << 62)
-            self._set(served)
 
     def _set(self, served: _Served) -> None:
         record, mode = served.device.record, self._engine.mode
