@@ -46,16 +46,31 @@ void channel_answer_served(struct channel_reader *reader, char *content) {
         channel_answer(reader, header->unique, 0);
 }
 
+/* Answer the read in the reader's buffer. Where the file cannot be read, the kernel answers it itself, with EIO. */
+static void send_read(void *sender, struct iovec *content, unsigned count) {
+    struct channel_reader *reader = sender;
+    const struct protocol_in_header *header = (const void *)reader->buffer;
+    const struct protocol_read_in *in = (const void *)(header + 1);
+    struct protocol_out_header out = {(uint32_t)(sizeof out + in->size), 0, header->unique};
+
+    content[0] = (struct iovec){&out, sizeof out};
+    while (writev(reader->device, content, (int)count) < 0 && errno == EINTR)
+        ;
+}
+
 /* Serve the request in the reader's buffer by the plane; false leaves it to Python. A request that the plane takes is
  * answered later, and its buffer is the reader's no longer. */
 static bool plane_has_served(struct channel_reader *reader, enum plane_kind kind, uint64_t handle, uint64_t offset,
                              uint32_t size) {
     struct plane_request request = {kind, handle, offset, size, reader->buffer + BEFORE_DATA,
-                                    channel_owner(reader->buffer)};
+                                    channel_owner(reader->buffer), send_read, reader};
 
     switch (plane_serve(reader->channel->plane, reader->number, &request)) {
     case PLANE_SERVED:
         channel_answer_served(reader, reader->buffer);
+        return true;
+    case PLANE_SENT:
+        atomic_fetch_add(&reader->channel->served, 1);
         return true;
     case PLANE_TAKEN:
         reader->buffer = NULL;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct plane *plane_new(unsigned readers, uint64_t table_bytes) {
@@ -45,6 +47,26 @@ static void device_free(struct plane *plane, struct device *device) {
     free(device);
 }
 
+/* Map the pool's file, if that is possible: not every file system has it (FUSE with FOPEN_DIRECT_IO has not). */
+static void map_file(struct pool *pool) {
+    struct stat status;
+    void *content;
+
+    if (fstat(pool->fd, &status) != 0 || status.st_size <= 0)
+        return;
+    content = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED | MAP_NORESERVE, pool->fd, 0);
+    if (content == MAP_FAILED)
+        return;
+    pool->content = content;
+    pool->mapped = (size_t)status.st_size;
+}
+
+static void pool_free(struct pool *pool) {
+    if (pool->content != NULL)
+        munmap(pool->content, pool->mapped);
+    free(pool);
+}
+
 void plane_free(struct plane *plane) {
     for (size_t i = 0; i < MOST_DEVICES; i++) {
         struct device *device = atomic_load(&plane->devices[i]);
@@ -56,7 +78,7 @@ void plane_free(struct plane *plane) {
         struct pool *pool = plane->pools;
 
         plane->pools = pool->next;
-        free(pool);
+        pool_free(pool);
     }
     pages_free(plane->pages);
     pthread_cond_destroy(&plane->rest_over);
@@ -79,6 +101,8 @@ int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes) {
     pool->fd = fd;
     pool->takes = takes;
     pool->block = block;
+    if (!takes)
+        map_file(pool);
     pool->next = plane->pools;
     plane->pools = pool;
     atomic_fetch_add(takes ? &plane->takers : &plane->others, 1);
@@ -97,7 +121,7 @@ void plane_pool_close(struct plane *plane, int number) {
         *link = pool->next;
         atomic_fetch_sub(pool->takes ? &plane->takers : &plane->others, 1);
         plane_end_rest(plane);
-        free(pool);
+        pool_free(pool);
     }
 }
 

@@ -18,11 +18,15 @@
  * their device and pool, before the reader ceases to publish the device. So a holder looks for readers first, and then
  * at the counts: a request is always in one of the two.
  *
+ * A pool on a file maps it into memory, if the file system can. Then the content of a read goes to its receiver from the
+ * page cache of the file, and is not copied to a buffer before.
+ *
  * Owned by:
  *   the plane     the channel's mount; plane_free frees it after the channel's threads have ended.
  *   pools         the plane, until plane_pool_close, which the caller calls after the last of its devices is closed.
  *   devices       the plane, until plane_close; the device must be held and idle then.
  *   descriptors   The caller owns a pool's descriptor and keeps it open until plane_pool_close.
+ *   mapped files  the pool, until plane_pool_close.
  *   taken data    The caller keeps the data of a taken request until plane_completed returns it.
  *   rings         their readers, from the first taken request to plane_leave.
  *   idle_fd       the plane; it is readable when a reader has left a device that a holder waits for.
@@ -37,6 +41,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #define PLANE_MOST_READERS 16
 #define PLANE_MOST_TAKEN 32 /* requests in flight for one reader */
@@ -49,6 +54,7 @@ enum plane_kind { PLANE_READ, PLANE_WRITE, PLANE_FLUSH };
 enum plane_answer {
     PLANE_LEFT,   /* to Python */
     PLANE_SERVED, /* it is complete */
+    PLANE_SENT,   /* it is complete, and `send` has sent what was read */
     PLANE_TAKEN,  /* plane_completed will return it */
 };
 
@@ -60,6 +66,11 @@ struct plane_request {
     uint32_t size;
     char *data;  /* the data to write, or room for those to read; in whole pages for a block device (O_DIRECT) */
     void *owner; /* plane_completed returns it; NULL: the request must not be taken */
+    /* Sends what was read from where it is, while no holder can change it; NULL: it must be in `data`. The first of the
+     * `count` vectors is for a header. The others are only for system calls: where the file cannot be read these fail
+     * with EFAULT, but the program itself would get SIGBUS. */
+    void (*send)(void *sender, struct iovec *content, unsigned count);
+    void *sender;
 };
 
 struct plane_completion {

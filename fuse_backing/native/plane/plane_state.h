@@ -37,6 +37,8 @@ struct pool {
     int number, fd;
     bool takes;
     uint32_t block;
+    char *content;  /* the mapped file, NULL without */
+    size_t mapped; /* bytes of it */
     atomic_int holds;
     atomic_uint taken; /* requests in flight */
     struct counters counters[PLANE_MOST_READERS];

@@ -8,6 +8,7 @@
 
 #define MOST_PIECES 32 /* of one request; the smallest blocks, 64 KiB, give 17 in 1 MiB */
 #define UNMAPPED UINT64_MAX
+#define MOST_ZEROS (1 << 20) /* bytes of a read that are sent as zeros */
 
 static bool transfer(int fd, enum plane_kind kind, const struct piece *piece) {
     uint64_t offset = piece->offset;
@@ -74,6 +75,25 @@ static bool pieces_of(const struct device *device, const struct plane_request *r
     return true;
 }
 
+/* Send what is read from the mapped file; false without one, or if it does not have all pieces. */
+static bool sends(const struct pool *pool, const struct plane_request *request, const struct piece *pieces,
+                  unsigned count) {
+    static char zeros[MOST_ZEROS]; /* nobody writes to them, so they take no memory */
+    struct iovec content[1 + MOST_PIECES];
+
+    if (request->kind != PLANE_READ || request->send == NULL || pool->content == NULL || request->size > MOST_ZEROS)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        bool mapped = pieces[i].offset != UNMAPPED;
+
+        if (mapped && (pieces[i].offset > pool->mapped || pieces[i].size > pool->mapped - pieces[i].offset))
+            return false;
+        content[1 + i] = (struct iovec){mapped ? pool->content + pieces[i].offset : zeros, pieces[i].size};
+    }
+    request->send(request->sender, content, 1 + count);
+    return true;
+}
+
 /* Fill the unmapped pieces with zeros, and remove them from the pieces; return the number of the others. */
 static unsigned without_unmapped(struct piece *pieces, unsigned count) {
     unsigned mapped = 0;
@@ -94,6 +114,8 @@ static enum plane_answer serve_data(struct plane *plane, unsigned number, struct
     if (request->size == 0 || request->offset > device->size || request->size > device->size - request->offset ||
         !pieces_of(device, request, pieces, &count))
         return PLANE_LEFT;
+    if (sends(device->pool, request, pieces, count))
+        return PLANE_SENT;
     count = without_unmapped(pieces, count);
     if (count > 0 && device->pool->takes && request->owner != NULL &&
         plane_take(plane, number, device, request, pieces, count))
@@ -155,7 +177,7 @@ enum plane_answer plane_serve(struct plane *plane, unsigned number, const struct
         (atomic_load(&device->serves) & needs[request->kind])) {
         answer = request->kind == PLANE_FLUSH ? serve_flush(plane, number, device, request)
                                               : serve_data(plane, number, device, request);
-        if (answer == PLANE_SERVED)
+        if (answer == PLANE_SERVED || answer == PLANE_SENT)
             plane_count(device->pool, number, request->kind, request->size);
     }
     atomic_store(&reader->serving, 0);

@@ -1,5 +1,5 @@
 /* These tests check what the plane serves, and that no reader uses a mapping after a holder has found its pool idle.
- * They run twice: the readers transfer data themselves, and they take requests.
+ * They run three times: the readers transfer data themselves, send it from the mapped file, and take requests.
  *
  * The last test has the form of a pool at work: readers read and write their own blocks, while a holder moves blocks to
  * other places of the file, forgets mappings and closes devices. Each block has its own content, so a read or write in a
@@ -16,10 +16,21 @@
 
 enum { HANDLE = 7, BLOCKS = 64, READERS = 3, ROUNDS = 3000, SLOTS = 4 };
 
-static bool takes;
+static bool takes, sends;
+static bool sent; /* the last read that was served */
+
+/* Copy what is sent to the data of the request. */
+static void copied(void *sender, struct iovec *content, unsigned count) {
+    char *data = sender;
+
+    for (unsigned i = 1; i < count; i++) {
+        memcpy(data, content[i].iov_base, content[i].iov_len);
+        data += content[i].iov_len;
+    }
+}
 
 static struct plane_request a_request(enum plane_kind kind, uint64_t offset, uint32_t size, char *data) {
-    return (struct plane_request){kind, HANDLE, offset, size, data, takes ? data : NULL};
+    return (struct plane_request){kind, HANDLE, offset, size, data, takes ? data : NULL, sends ? copied : NULL, data};
 }
 
 /* Serve a request, and wait for it if it is taken. */
@@ -28,6 +39,10 @@ static bool served(struct plane *plane, unsigned reader, const struct plane_requ
 
     switch (plane_serve(plane, reader, request)) {
     case PLANE_SERVED:
+        sent = false;
+        return true;
+    case PLANE_SENT:
+        sent = true;
         return true;
     case PLANE_TAKEN:
         CHECK(takes && plane_taken(plane, reader) == 1);
@@ -77,6 +92,7 @@ static void test_what_is_known_is_served(void) {
     CHECK(pread(fd, data, BLOCK, 6 * BLOCK) == BLOCK && data[0] == 'w' && data[BLOCK - 1] == 'w');
     request = a_request(PLANE_READ, 0, 4 * BLOCK, data);
     CHECK(served(plane, 1, &request)); /* mapped, shared and unmapped blocks */
+    CHECK(sent == sends);
     CHECK(data[511] == 'x' && data[512] == 'w' && data[2 * BLOCK] == 'x');
     CHECK(memcmp(data + 3 * BLOCK, zeros, BLOCK) == 0);
     request = a_request(PLANE_WRITE, 2 * BLOCK, 512, data);
@@ -181,6 +197,10 @@ static void test_a_transfer_that_fails_is_left_to_python(void) {
     memset(data, 'z', sizeof data);
     plane_learn(plane, HANDLE, 0, entries, 3);
     CHECK(!served(plane, 0, &request)); /* beyond the end of the file */
+    CHECK(ftruncate(fd, 10 * BLOCK) == 0);
+    CHECK(served(plane, 0, &request)); /* the file is larger than what is mapped of it */
+    CHECK(data[0] == 0 && data[BLOCK - 1] == 0 && !sent);
+    memset(data, 'z', sizeof data);
     if (takes) { /* not by pwrite(2) */
         CHECK(plane_pool_is_idle(plane, pool) && plane_is_idle(plane, HANDLE));
         free_plane(plane);
@@ -249,6 +269,7 @@ static void *reads_and_writes(void *argument) {
             memset(slot->data, (int)slot->block + 1, BLOCK);
         switch (plane_serve(work.plane, reader, &request)) {
         case PLANE_SERVED:
+        case PLANE_SENT:
             check_slot(slot);
             break;
         case PLANE_TAKEN:
@@ -349,6 +370,9 @@ static void test_a_plane(void) {
 
 void test_the_plane(void) {
     test_a_plane();
+    sends = true;
+    test_a_plane();
+    sends = false;
     takes = true;
     test_a_plane();
     takes = false;
