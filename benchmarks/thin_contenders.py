@@ -6,7 +6,7 @@ servers do: the scheduler gives each session its share (sched(7), autogroup).
 """
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,8 @@ class ProvisionedDevice:
     """Shares all blocks with a snapshot. UnsupportedError if the contender has none."""
     forget: Callable[[], object] = lambda: None
     """Deletes the snapshot."""
+    servers: Callable[[], Sequence[int]] = tuple
+    """Returns the process ids of the servers, none if the kernel alone serves the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,12 @@ def _thin(*words: str, plane: str = "on") -> Callable[[Path, int], Iterator[Prov
     def offer(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
         with thin_pool(directory, size, *words, plane=plane) as pool:
             (path,) = pool.devices
-            yield ProvisionedDevice(path, lambda: pool.ask("snapshot"), lambda: pool.ask("forget"))
+            yield ProvisionedDevice(
+                path,
+                lambda: pool.ask("snapshot"),
+                lambda: pool.ask("forget"),
+                lambda: pool.ask("processes"),
+            )
 
     return offer
 

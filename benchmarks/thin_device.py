@@ -1,7 +1,8 @@
 """``python -m benchmarks.thin_device`` serves a pool with thin devices, until its input ends.
 
 It prints one line of JSON when the devices are there, and one for each line of its input that it has obeyed:
-``snapshot`` and ``forget`` for the first device; ``status``, ``check`` and ``statistics`` of the pool.
+``snapshot`` and ``forget`` for the first device; ``status``, ``check``, ``statistics`` and ``processes`` of
+the pool.
 """
 
 import argparse
@@ -37,11 +38,14 @@ _SNAPSHOT = 1 << 20
 
 @dataclass(slots=True)
 class BenchedPool:
-    """A `BenchedPool` is a pool with active thin devices 0, 1 and so on; *server* serves an emulated one."""
+    """A `BenchedPool` is a pool with active thin devices 0, 1 and so on.
+
+    The processes *servers* serve an emulated one: first the device-mapper, then the store.
+    """
 
     dm: EmulatedDeviceMapper | KernelDeviceMapper
     name: str
-    server: int | None = None
+    servers: Sequence[int] = ()
 
     async def snapshot(self) -> object:
         """Share all blocks of the first device with a snapshot."""
@@ -66,8 +70,12 @@ class BenchedPool:
 
     async def statistics(self) -> object:
         """Return the memory of the emulated device-mapper in bytes, and what its plane has served."""
-        resident = psutil.Process(self.server).memory_info().rss
+        resident = psutil.Process(self.servers[0]).memory_info().rss
         return {"resident_bytes": resident, "plane": asdict(await self._emulated.plane_traffic(self.name))}
+
+    async def processes(self) -> object:
+        """Return the process ids of the servers."""
+        return list(self.servers)
 
     @property
     def _emulated(self) -> EmulatedDeviceMapper:
@@ -125,7 +133,7 @@ async def serve(options: argparse.Namespace) -> None:
 
 async def _obey(pool: BenchedPool, paths: Sequence[str]) -> None:
     print(json.dumps(paths), flush=True)
-    acts = (pool.snapshot, pool.forget, pool.status, pool.check, pool.statistics)
+    acts = (pool.snapshot, pool.forget, pool.status, pool.check, pool.statistics, pool.processes)
     by_name = {act.__name__: act for act in acts}
     while line := await trio.to_thread.run_sync(sys.stdin.readline):
         print(json.dumps(await by_name[line.strip()]()), flush=True)
@@ -144,7 +152,8 @@ async def _emulated(
             _at_an_offset(directory, shape) if options.no_file_below else nullcontext(lower.data.path) as data
         ):
             await lower.dm.create(shape.name, shape.table(str(lower.metadata.path), str(data)))
-            yield BenchedPool(lower.dm, shape.name, lower.dm_server.process.pid)
+            servers = lower.dm_server.process.pid, lower.store_server.process.pid
+            yield BenchedPool(lower.dm, shape.name, servers)
 
 
 async def _restore(mapped: int, shape: PoolShape, xml: Path, device: Path) -> None:

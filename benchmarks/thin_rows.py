@@ -13,6 +13,7 @@ from benchmarks.backing_rows import (
     throughput,
 )
 from benchmarks.file_tree import seconds_of_a_life
+from benchmarks.server_time import ServerPart, rate_without
 from benchmarks.thin_contenders import ProvisionedDevice
 from thinsim.benchmark.rounds import FigureRow
 
@@ -24,6 +25,14 @@ RANDOM_READ = FigureRow("random read 4 KiB, depth 16", "IO/s")
 RANDOM_READ_ALONE = FigureRow("random read 4 KiB, depth 1", "IO/s")
 RANDOM_READ_OF_NOTHING = FigureRow("random read 4 KiB of discarded blocks, depth 16", "IO/s")
 """A thin device answers these from its table, without a look at any file: no FUSE server is faster."""
+READ_LIMIT = FigureRow(f"{RANDOM_READ.name}, if {ServerPart.ALL.value}", "IO/s")
+WRITE_LIMIT = FigureRow(f"{RANDOM_WRITE.name}, if {ServerPart.ALL.value}", "IO/s")
+READ_LIMIT_OF_CALLS = FigureRow(f"{RANDOM_READ.name}, if {ServerPart.CODE.value}", "IO/s")
+WRITE_LIMIT_OF_CALLS = FigureRow(f"{RANDOM_WRITE.name}, if {ServerPart.CODE.value}", "IO/s")
+"""No server can be faster than the first two rows, and no code with the same system calls than the others.
+
+The plain loop has no server: its figures are what it reaches.
+"""
 FSYNC = FigureRow("write 4 KiB and fsync", "IO/s")
 DISCARD = FigureRow("discard of 512 MiB", "MiB/s")
 DISCARDS = FigureRow("discard 64 KiB", "1/s")
@@ -51,6 +60,17 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
         return RowStep(
             row, lambda device, _: rate(device.path, kind, amount, sizes.random_seconds, *options), fill
         )
+
+    def limit(row: FigureRow, kind: str, part: ServerPart) -> RowStep[ProvisionedDevice]:
+        def measure(device: ProvisionedDevice, _offset: int) -> float:
+            return rate_without(
+                part,
+                device.servers(),
+                sizes.random_seconds,
+                lambda seconds: rate(device.path, kind, amount, seconds, *DEPTH),
+            )
+
+        return RowStep(row, measure, fill)
 
     def fsync(device: ProvisionedDevice, _offset: int) -> float:
         job = fio(
@@ -94,6 +114,10 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
             lambda device, _: rate(device.path, "randread", amount, sizes.random_seconds, *DEPTH),
             forget_all,
         ),
+        limit(WRITE_LIMIT, "randwrite", ServerPart.ALL),
+        limit(WRITE_LIMIT_OF_CALLS, "randwrite", ServerPart.CODE),
+        limit(READ_LIMIT, "randread", ServerPart.ALL),
+        limit(READ_LIMIT_OF_CALLS, "randread", ServerPart.CODE),
         RowStep(FSYNC, fsync, fill),
         RowStep(DISCARD, discard, fill_half),
         RowStep(DISCARDS, lambda device, offset: discards(device.path, offset, amount), fill),
