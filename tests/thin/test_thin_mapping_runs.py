@@ -1,4 +1,4 @@
-"""Runs of mappings are inserted and removed with few walks, and with the bytes of one walk per key."""
+"""Runs of blocks are allocated, mapped and unmapped with few walks, and with the bytes of one walk each."""
 
 import random
 from bisect import bisect_right
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.thin.ram_store import RamStore
-from thinsim.thin.metadata import btree_remove_run
+from thinsim.thin.metadata import btree_remove_run, space_map_disk
 from thinsim.thin.metadata.btree import Btree
 from thinsim.thin.metadata.btree_remove import removal_leaf
 from thinsim.thin.metadata.btree_spine import Spine
+from thinsim.thin.metadata.counting import find_free_in_both
 from thinsim.thin.metadata.transaction import MetadataTransaction
 from thinsim.thin.pool import Pool
 from thinsim.thin.table import PoolFeatures
@@ -42,7 +43,7 @@ class DiscardHistory:
     def step(self) -> None:
         draw = self.random
         device = draw.randrange(len(self.devices))
-        match draw.randrange(8):
+        match draw.randrange(9):
             case 0 if len(self.devices) < 4:
                 self.pool.create_snap(len(self.devices), device)
                 self.devices.append(self.pool.open_thin(len(self.devices), Sectors(128 * self.blocks)))
@@ -53,6 +54,8 @@ class DiscardHistory:
                 self.write(device, [draw.randrange(self.blocks) for _ in range(100)])
             case 3:
                 self.pool.commit()
+            case 4:
+                self.pool.grow(self.pool.metadata.data.nr_blocks_running + draw.choice([1, 700, 20_000]))
             case _:
                 begin = draw.randrange(self.blocks)
                 length = min(draw.choice([1, 2, 50, 300, 1500, self.blocks]), self.blocks - begin)
@@ -96,7 +99,7 @@ def ends(seed: int, blocks: int, filled: int, steps: int) -> list[dict[int, byte
 def test_the_metadata_are_those_of_a_walk_per_key(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = ends(seed, 6000, [0, 500, 3000, 6000][seed % 4], 25)
     monkeypatch.setattr(Btree, "remove_run", walk_per_key)
-    monkeypatch.setattr(MetadataTransaction, "add", MetadataTransaction.change)  # no leaf stays open
+    monkeypatch.setattr(MetadataTransaction, "add", MetadataTransaction.change)  # nothing stays open
     assert quick == ends(seed, 6000, [0, 500, 3000, 6000][seed % 4], 25)
 
 
@@ -111,6 +114,18 @@ def test_a_sequential_write_needs_few_walks(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Spine, "step", counted)
     DiscardHistory(0, 6000, 6000)
     assert 0 < len(steps) < 6000 / 5
+
+
+def test_a_sequential_write_needs_few_searches_for_free_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches = []
+
+    def counted(*arguments: Any) -> int | None:
+        searches.append(1)
+        return find_free_in_both(*arguments)
+
+    monkeypatch.setattr(space_map_disk, "find_free_in_both", counted)
+    DiscardHistory(0, 6000, 6000)
+    assert 0 < len(searches) < 6000 / 100
 
 
 def test_the_metadata_of_a_deep_tree_are_those_of_a_walk_per_key(monkeypatch: pytest.MonkeyPatch) -> None:

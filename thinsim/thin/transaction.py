@@ -2,8 +2,7 @@
 
 import errno
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from thinsim.errors import DeviceMapperError, KernelError
 from thinsim.thin.in_flight import InFlight
@@ -62,33 +61,17 @@ class Transaction:
         elif self.mode is PoolMode.OUT_OF_DATA_SPACE and self.metadata.data.nr_free:
             self.modes.switch(PoolMode.WRITE)
 
-    @contextmanager
-    def changing(self, what: str, *, ends_bio: bool = True) -> Iterator[None]:
+    def changing(self, what: str, *, ends_bio: bool = True) -> AbstractContextManager[None]:
         """Run a change of the metadata; if it fails, return to the last commit and raise EIO.
 
         A bio ends with EIO. Without *ends_bio*, raises the errno of the failure. A refusal
         (DeviceMapperError) is not a failure and passes through. *what* names the operation in the error.
         """
-        try:
-            yield
-        except (DeviceMapperError, BlockNotResidentError):
-            raise
-        except (KernelError, OSError) as error:
-            log.error("metadata operation %s failed: %s", what, reason(error))
-            self.abort()
-            number = errno.EIO if ends_bio else error.errno or errno.EIO
-            raise DeviceMapperError(number, f"{what} failed: {reason(error)}") from error
+        return _Changing(self, what, ends_bio)
 
-    @contextmanager
-    def looking(self) -> Iterator[None]:
+    def looking(self) -> AbstractContextManager[None]:
         """Run a look-up; raise EIO if the metadata is damaged or can't be read, and change nothing."""
-        try:
-            yield
-        except DeviceMapperError:
-            raise
-        except (KernelError, OSError) as error:
-            log.error("metadata can't be read: %s", reason(error))
-            raise DeviceMapperError(errno.EIO, f"metadata can't be read: {reason(error)}") from error
+        return _LOOKING
 
     def abort(self) -> None:
         """Return to the last commit; the pool is read-only and needs a check (metadata_operation_failed).
@@ -108,3 +91,46 @@ class Transaction:
 
     def _set_read_only(self, read_only: bool) -> None:
         self.metadata.blocks.read_only = read_only
+
+
+# A write enters these once per block, and a generator with contextmanager takes several times as long.
+
+
+class _Changing(AbstractContextManager[None]):
+    """A `_Changing` ends the transaction if the change fails."""
+
+    __slots__ = ("_ends_bio", "_transaction", "_what")
+
+    def __init__(self, transaction: Transaction, what: str, ends_bio: bool) -> None:
+        self._transaction = transaction
+        self._what = what
+        self._ends_bio = ends_bio
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, DeviceMapperError | BlockNotResidentError):
+            return
+        if isinstance(error, KernelError | OSError):
+            log.error("metadata operation %s failed: %s", self._what, reason(error))
+            self._transaction.abort()
+            number = errno.EIO if self._ends_bio else error.errno or errno.EIO
+            raise DeviceMapperError(number, f"{self._what} failed: {reason(error)}") from error
+
+
+class _Looking(AbstractContextManager[None]):
+    """A `_Looking` names the failure of a look-up."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, KernelError | OSError) and not isinstance(error, DeviceMapperError):
+            log.error("metadata can't be read: %s", reason(error))
+            raise DeviceMapperError(errno.EIO, f"metadata can't be read: {reason(error)}") from error
+
+
+_LOOKING = _Looking()

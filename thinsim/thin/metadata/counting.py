@@ -89,6 +89,14 @@ class BlockCounts:
         """Add a reference to each block from *begin* to before *end*."""
         self._each_bitmap(begin, end, self._increment)
 
+    def take_free(self, number: int, bit: int, counts: bytearray) -> None:
+        """Add the first reference to a block: *bit* of bitmap *number*, whose shadow has *counts*."""
+        counts[bit] = 1
+        entry = self.index.load(number)
+        none_free_before = bit + 1 if entry.none_free_before == bit else entry.none_free_before
+        self._save(number, IndexEntry(entry.block, entry.nr_free - 1, none_free_before))
+        self.nr_allocated += 1
+
     def decrement(self, begin: int, end: int) -> None:
         """Drop a reference to each block from *begin* to before *end*.
 

@@ -5,10 +5,23 @@ block freed in a transaction is not reused before a commit makes that durable. T
 a cursor that commits do not reset.
 """
 
+from typing import NamedTuple
+
 from thinsim.thin.metadata.bitmap_index import TreeIndex
 from thinsim.thin.metadata.counting import BlockCounts, find_free_in_both
 from thinsim.thin.metadata.shadowing import TransactionManager
+from thinsim.thin.metadata.store import ENTRIES_PER_BITMAP
 from thinsim.thin.metadata.superblock import SpaceMapRoot
+
+
+class _OpenBitmap(NamedTuple):
+    """An `_OpenBitmap` is a shadow, from which blocks are taken one after the other without a search."""
+
+    number: int
+    now: bytearray
+    before: bytearray
+    """The counts at the last commit."""
+    turn: int
 
 
 class DataSpaceMap:
@@ -21,6 +34,8 @@ class DataSpaceMap:
             self.counts.create()
         self._committed = self.counts.committed()
         self._cursor = 0
+        self._manager = manager
+        self._open: _OpenBitmap | None = None
 
     @property
     def nr_blocks(self) -> int:
@@ -64,6 +79,8 @@ class DataSpaceMap:
 
     def allocate(self) -> int | None:
         """Allocate the next block that is free now and was free at the last commit; None if there is none."""
+        if self._take_next():
+            return self._cursor - 1
         block = find_free_in_both(self._committed, self.counts, self._cursor)
         if block is None:
             block = find_free_in_both(self._committed, self.counts, 0)
@@ -71,7 +88,29 @@ class DataSpaceMap:
             return None
         self._cursor = block + 1
         self.counts.increment(block, block + 1)
+        self._open = self._opened(block // ENTRIES_PER_BITMAP)
         return block
+
+    def _take_next(self) -> bool:
+        """Allocate the block at the cursor; return False if only a search can find the next one."""
+        bitmap = self._open
+        if bitmap is None or bitmap.turn != self._manager.turn:
+            return False
+        number, bit = divmod(self._cursor, ENTRIES_PER_BITMAP)
+        if number != bitmap.number or self._cursor >= self._committed.nr_blocks:
+            return False
+        if bitmap.now[bit] or bitmap.before[bit]:
+            return False
+        self._manager.blocks.check_writable()
+        self.counts.take_free(number, bit, bitmap.now)
+        self._cursor += 1
+        return True
+
+    def _opened(self, number: int) -> _OpenBitmap | None:
+        if number * ENTRIES_PER_BITMAP >= self._committed.nr_blocks:
+            return None  # there was no such bitmap at the last commit
+        now, before = self.counts.bitmap(number).counts, self._committed.bitmap(number).counts
+        return _OpenBitmap(number, now, before, self._manager.turn)
 
     def commit(self) -> None:
         """Write the index and make the present state that of the last commit."""
