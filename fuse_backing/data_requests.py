@@ -6,6 +6,7 @@ They are read, write, fsync, fallocate, lseek and statfs. pyfuse3 serves names a
 import errno
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pyfuse3
 import trio
@@ -52,7 +53,8 @@ async def _answered(
     try:
         await answer(operations, request, *arguments)
     except pyfuse3.FUSEError as error:
-        native.reply_err(request, error.errno)
+        if not request.answered:
+            native.reply_err(request, error.errno)
 
 
 async def _read(
@@ -63,7 +65,10 @@ async def _read(
 
 async def _write(operations: FileOperations, request: native.FuseRequest, fh: int, offset: int) -> None:
     # The request itself is the data: it may still be in use after the answer.
-    native.reply_written(request, await operations.write(fh, offset, memoryview(request)))
+    ended = partial(native.reply_ended, request)
+    written = await operations.write(fh, offset, memoryview(request), ended)
+    if not request.answered:
+        native.reply_written(request, written)
 
 
 async def _fsync(operations: FileOperations, request: native.FuseRequest, fh: int, datasync: bool) -> None:

@@ -12,6 +12,7 @@ do. Slow operations (fsync, truncation, large punches) run in threads.
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 import pyfuse3
 import trio
@@ -175,7 +176,9 @@ class BackingFileSystem(FlatDirectory):
             await self._injector.strike_data(Operation.READ, self._name(fh), off, size)
         return os.pread(fh, size, off)
 
-    async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
+    async def write(
+        self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+    ) -> int:
         """Write all of *buf*; raise an error even if a part is written.
 
         A loop device treats a short write as a complete one: drivers/block/loop.c, lo_complete_rq.

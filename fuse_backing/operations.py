@@ -79,10 +79,13 @@ class FileOperations(pyfuse3.Operations):
         """
         _refuse(errno.EOPNOTSUPP)
 
-    async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
+    async def write(
+        self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+    ) -> int:
         """Write *buf* at the offset *off*; return the number of bytes written.
 
-        A view of the kernel's request comes without a copy. It stays valid for as long as it is kept.
+        A view of the kernel's request comes without a copy. It stays valid for as long as it is kept. *ended*
+        answers the request as written in full. It may be called before the return, once, from any thread.
         """
         _refuse(errno.EOPNOTSUPP)
 

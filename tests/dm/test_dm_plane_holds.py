@@ -33,8 +33,8 @@ class LoggedPlane(NoPoolPlane):
         self._epoch = self._engine.transaction.epoch
         self.log.append("release")
 
-    def changed(self, device: ThinDevice, offset: int, length: int) -> None:
-        self.log.append(f"changed {offset // BLOCK} {length // BLOCK}")
+    def changing(self, device: ThinDevice, offset: int, length: int) -> None:
+        self.log.append(f"changing {offset // BLOCK} {length // BLOCK}")
 
     def take_over(self) -> bool:
         self.log.append("take over")
@@ -66,7 +66,7 @@ async def test_a_write_that_provisions_holds_nothing(pool: SmallPool, planes: Lo
     await pool.start("thin")
     planes.made.log.clear()
     await pool.write("thin", 2, 3)
-    assert planes.made.log == ["changed 2 3", "take over"]
+    assert planes.made.log == ["changing 2 3", "take over"]
     planes.made.log.clear()
     await pool.write("thin", 2, 3)
     assert planes.made.log == []
@@ -80,13 +80,13 @@ async def test_breaking_of_sharing_and_a_discard_hold_the_plane(
     await pool.dm.message("pool", 0, "create_snap 5 0")
     planes.made.log.clear()
     await pool.write("thin", 0)
-    assert planes.made.log == ["hold", "idle", "changed 0 1", "release"]
+    assert planes.made.log == ["hold", "idle", "changing 0 1", "release"]
     planes.made.log.clear()
     await pool.write("thin", 1, 2)  # a shared block, and a new one
-    assert planes.made.log == ["hold", "idle", "changed 1 2", "release"]
+    assert planes.made.log == ["hold", "idle", "changing 1 2", "release"]
     planes.made.log.clear()
     await pool.dm.volume("thin").discard(0, BLOCK)
-    assert planes.made.log == ["hold", "idle", "changed 0 1", "release"]
+    assert planes.made.log == ["hold", "idle", "changing 0 1", "release"]
 
 
 async def test_lost_mappings_are_forgotten_before_the_writes_error(
@@ -98,5 +98,5 @@ async def test_lost_mappings_are_forgotten_before_the_writes_error(
     planes.made.log.clear()
     pool.data.fails = {"flush"}  # The commit that might free a block flushes.
     await refusal(errno.EIO, pool.write, "thin", 9)
-    assert planes.made.log == ["changed 9 1", "take over", "hold", "idle", "release"]
+    assert planes.made.log == ["changing 9 1", "take over", "hold", "idle", "release"]
     assert await pool.mode() == "ro"

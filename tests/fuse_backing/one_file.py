@@ -2,7 +2,7 @@
 
 import errno
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -38,7 +38,9 @@ class OneFile(FileOperations):
     async def forget(self, inode_list: object) -> None:
         raise RuntimeError("a bug in forget")
 
-    async def write(self, fh: int, off: int, buf: bytes) -> int:
+    async def write(
+        self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+    ) -> int:
         raise RuntimeError("a bug in write")
 
     async def fsync(self, fh: int, datasync: bool) -> None:

@@ -249,7 +249,9 @@ async def test_data_comes_and_goes_through_python_without_a_limit_of_a_page(tmp_
     written: dict[int, bytes] = {}
 
     class Kept(OneFile):
-        async def write(self, fh: int, off: int, buf: bytes) -> int:
+        async def write(
+            self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+        ) -> int:
             written[off] = bytes(buf)
             return len(buf)
 
@@ -274,6 +276,34 @@ async def test_data_comes_and_goes_through_python_without_a_limit_of_a_page(tmp_
     assert min(written) == 8192
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_write_has_its_answer_when_it_ends_on_any_thread(tmp_path: Path, fails: bool) -> None:
+    may_return = trio.Event()
+
+    class Early(OneFile):
+        async def write(
+            self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+        ) -> int:
+            assert ended is not None
+            await trio.to_thread.run_sync(ended)
+            await may_return.wait()
+            assert not ended()  # once is enough
+            if fails:
+                raise OSError(errno.EIO, "too late for an error")
+            return len(buf)
+
+    def write() -> int:
+        fd = os.open(tmp_path / "x", os.O_WRONLY)
+        try:
+            return os.pwrite(fd, b"w" * 5000, 0)
+        finally:
+            os.close(fd)
+
+    async with mount(Early(), tmp_path):
+        assert await in_thread(write) == 5000
+        may_return.set()
+
+
 async def test_requests_begin_in_the_order_in_which_the_kernel_sent_them(tmp_path: Path) -> None:
     if shutil.which("fio") is None:
         pytest.skip("needs fio (fix: apt-get install fio)")
@@ -285,7 +315,9 @@ async def test_requests_begin_in_the_order_in_which_the_kernel_sent_them(tmp_pat
             entry.st_size = 16 << 20
             return entry
 
-        async def write(self, fh: int, off: int, buf: bytes | memoryview) -> int:
+        async def write(
+            self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+        ) -> int:
             begun.append(off)
             await trio.sleep(0.001)
             return len(buf)
@@ -323,5 +355,7 @@ async def test_a_request_kept_beyond_its_session_is_harmless(
 def test_only_requests_are_answered() -> None:
     with pytest.raises(TypeError, match="must be a FuseRequest"):
         native.reply_err(None, 0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="only a FuseRequest of a write"):
+        native.reply_ended(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="cannot create"):
         native.FuseRequest()

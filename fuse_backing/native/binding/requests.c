@@ -217,6 +217,20 @@ static PyObject *reply_written(PyObject *module, PyObject *arguments) {
     return request == NULL ? NULL : PyBool_FromLong(answer(request, 0, &out, sizeof out));
 }
 
+/* Several threads may call this, since a write may end on a worker thread. */
+static PyObject *reply_ended(PyObject *module, PyObject *object) {
+    struct protocol_write_out out = {0, 0};
+    FuseRequest *request = (FuseRequest *)object;
+
+    (void)module;
+    if (!Py_IS_TYPE(object, request_type) || request->request->opcode != PROTOCOL_WRITE)
+        return PyErr_Format(PyExc_TypeError, "only a FuseRequest of a write ends");
+    if (request->answered)
+        Py_RETURN_FALSE;
+    out.size = ((const struct protocol_write_in *)(const void *)request->request->body)->size;
+    return PyBool_FromLong(answer(request, 0, &out, sizeof out));
+}
+
 static PyObject *reply_lseek(PyObject *module, PyObject *arguments) {
     struct protocol_lseek_out out;
     unsigned long long offset;
@@ -262,6 +276,7 @@ PyMethodDef request_methods[] = {
     {"reply_err", reply_err, METH_VARARGS, "Answer a request with an error number, or 0 for success."},
     {"reply_data", reply_data, METH_VARARGS, "Answer a read with its data."},
     {"reply_written", reply_written, METH_VARARGS, "Answer a write with the number of bytes written."},
+    {"reply_ended", reply_ended, METH_O, "Answer a write as complete, unless it has its answer."},
     {"reply_lseek", reply_lseek, METH_VARARGS, "Answer a seek with an offset in bytes."},
     {"reply_statfs", reply_statfs, METH_VARARGS, "Answer a statfs with the nine fields of statvfs(3)."},
     {NULL, NULL, 0, NULL},

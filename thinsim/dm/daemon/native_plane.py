@@ -164,11 +164,12 @@ class NativePoolPlane:
             if not native.plane_knows(served.handle, first, end - first):
                 self._look_up(served, first - first % _WINDOW, end + -end % _WINDOW)
 
-    def changed(self, device: ThinDevice, offset: int, length: int) -> None:
+    def changing(self, device: ThinDevice, offset: int, length: int) -> None:
         first, end = offset // self._block, -(-(offset + length) // self._block)
         for served in self._served.values():
             if served.device.record is device.record:
                 native.plane_forget(served.handle, first, end - first)
+                self._allow(served, served.serves & ~_FLUSHES)
 
     def below(self, data: BlockDevice) -> BlockDevice:
         if not self._backend.is_file:
@@ -248,6 +249,10 @@ class NativePoolPlane:
             serves |= _WRITES
         if mode is PoolMode.WRITE and not record.changed and not record.lost_changes:
             serves |= _FLUSHES
+        self._allow(served, serves)
+
+    @staticmethod
+    def _allow(served: _Served, serves: int) -> None:
         if serves != served.serves:
             served.serves = serves
             native.plane_set(served.handle, serves)

@@ -156,14 +156,16 @@ class VolumeOperations(FileOperations):
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
 
-    async def write(self, fh: int, offset: int, buf: bytes | memoryview) -> int:
+    async def write(
+        self, fh: int, offset: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+    ) -> int:
         """Write to the device."""
         file = self._file(fh)
         if file.dropped == (offset, len(buf)) and not any(buf):
             file.dropped = None
             return len(buf)
         try:
-            await file.device.write(offset, buf)
+            await file.device.write(offset, buf, ended)
         except DeviceMapperError as error:
             raise pyfuse3.FUSEError(error.errno) from error
         return len(buf)

@@ -9,7 +9,7 @@ from thinsim.dm.emulator.gate import Gate
 from thinsim.dm.emulator.pool.held_writes import WaitStoppedError
 from thinsim.dm.emulator.pool.plane import DeviceBypass, NoDeviceBypass
 from thinsim.dm.emulator.table import MappedTable
-from thinsim.dm.emulator.targets.interface import Target
+from thinsim.dm.emulator.targets.interface import Ended, Target
 from thinsim.dm.interface import DeviceInfo
 from thinsim.errors import DeviceMapperError
 
@@ -120,8 +120,11 @@ class MappedDevice:
             ]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write all of *data*; ENOSPC past the end of the device, EPERM if it is read-only."""
+    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+        """Write all of *data*; ENOSPC past the end of the device, EPERM if it is read-only.
+
+        *ended* is called as :class:`Target` describes it.
+        """
         if self.read_only:
             raise DeviceMapperError(errno.EPERM, f"{self.name} is read-only")
         if offset + len(data) > self.size:
@@ -132,7 +135,10 @@ class MappedDevice:
             failed: DeviceMapperError | None = None
             for target, within, place, size in self._table().pieces(offset, len(data)):
                 try:
-                    await target.write(within, data if size == len(data) else data[place : place + size])
+                    if size == len(data):
+                        await target.write(within, data, ended)
+                    else:
+                        await target.write(within, data[place : place + size])
                 except DeviceMapperError as error:
                     failed = failed or error
             if failed is not None:

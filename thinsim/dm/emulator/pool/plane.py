@@ -23,8 +23,11 @@ class PoolPlane(Bypass, Protocol):
         Call it while no mapping changes. Raises what a look-up of *device* raises.
         """
 
-    def changed(self, device: ThinDevice, offset: int, length: int) -> None:
-        """Forget the mappings of a range of bytes. Call it while it is held, unless all were unmapped."""
+    def changing(self, device: ThinDevice, offset: int, length: int) -> None:
+        """Forget the mappings of a range of bytes, and serve no flush of *device* from now on.
+
+        Call it before they change, while it is held; no hold is needed if only unmapped blocks change.
+        """
 
     def take_over(self) -> bool:
         """Take over what else the engine decides, while it is not held.
@@ -51,7 +54,7 @@ class NoPoolPlane(NoBypass):
     def learn(self, device: ThinDevice, offset: int, length: int) -> None:
         """Do nothing."""
 
-    def changed(self, device: ThinDevice, offset: int, length: int) -> None:
+    def changing(self, device: ThinDevice, offset: int, length: int) -> None:
         """Do nothing."""
 
     def take_over(self) -> bool:

@@ -31,13 +31,15 @@ def write_thin(
     below: BlockDevice,
     origin: CopySource | None,
     commit: Callable[[], None],
+    ended: Callable[[], object] | None = None,
 ) -> WriteOutcome:
     """Provision, break sharing and write; block by block if space is short (process_bio).
 
     *below* is the pool's data device, *origin* the external origin. An error of a device does not stop the
-    other blocks. *commit* comes last.
+    other blocks. *ended* is called when one plan has written all of *data*. *commit* comes last.
     """
     outcome = WriteOutcome()
+    size = len(data)
     while data:
         try:
             plan = device.plan_write(offset, len(data))
@@ -59,6 +61,8 @@ def write_thin(
             raise
         else:
             device.complete(plan)
+            if ended is not None and plan.length == size:
+                ended()
         offset, data = offset + plan.length, data[plan.length :]
     commit()
     return outcome

@@ -88,11 +88,18 @@ class ThinRequests:
             offset += step.length
         return found
 
-    async def write(self, device: ThinDevice, offset: int, data: bytes | memoryview) -> None:
+    async def write(
+        self,
+        device: ThinDevice,
+        offset: int,
+        data: bytes | memoryview,
+        ended: Callable[[], object] | None = None,
+    ) -> None:
         """Write *data*; wait for space under queue_if_no_space, ENOSPC if none comes.
 
         Blocks are independent, as in the kernel: a block without space does not keep others from being
-        written. The request ends with the first error.
+        written. The request ends with the first error. *ended* may be called, on a worker thread, once
+        everything is written and mapped.
         """
         with self._arrivals.arriving() as arrival:
             async with self.gate.passing():
@@ -102,7 +109,7 @@ class ThinRequests:
             # Outside the gate: one that is before it in the order may have to wait there.
             await arrival.first()
             self._turns.held.worker_runs()
-            outcome = await self._passing_write(device, offset, data, origin)
+            outcome = await self._passing_write(device, offset, data, origin, ended)
         failed, pieces = outcome.failed, outcome.waiting
         while pieces:
             log.warning("the pool is out of data space: a write waits")
@@ -122,10 +129,8 @@ class ThinRequests:
         self._turns.held.worker_runs()
         async with self.gate.passing(), self._turns.changing():
             self._check_open(device)
-            try:
-                await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
-            finally:
-                self._plane.changed(device, offset, length)
+            self._plane.changing(device, offset, length)
+            await self._run(discard_thin, device, offset, length, self._data, self._clock.if_due())
 
     async def flush(self, device: ThinDevice) -> None:
         """Flush the data device, or commit if *device* changed in this transaction.
@@ -187,7 +192,12 @@ class ThinRequests:
         return await OriginCopy().fetch(origin, device.origin_ranges(offset, length))
 
     async def _passing_write(
-        self, device: ThinDevice, offset: int, data: bytes | memoryview, origin: OriginCopy | None
+        self,
+        device: ThinDevice,
+        offset: int,
+        data: bytes | memoryview,
+        origin: OriginCopy | None,
+        ended: Callable[[], object] | None = None,
     ) -> WriteOutcome:
         async with self.gate.passing(), self._turns.changing(beside_bypass=True):
             self._check_open(device)
@@ -196,12 +206,13 @@ class ThinRequests:
             if held:
                 self._plane.hold()
                 await self._plane.idle()
+            # Before the end of the write: a client that waits for it may read or flush at once.
+            self._plane.changing(device, offset, len(data))
             try:
                 outcome: WriteOutcome = await self._run(
-                    write_thin, device, offset, data, self._data, origin, self._clock.if_due()
+                    write_thin, device, offset, data, self._data, origin, self._clock.if_due(), ended
                 )
             finally:
-                self._plane.changed(device, offset, len(data))
                 if not held and not self._plane.take_over():
                     held = True
                     self._plane.hold()

@@ -1,10 +1,13 @@
 """A target serves a range of a mapped device (include/linux/device-mapper.h, struct target_type)."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol, TypeAlias
 
 from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
+
+Ended: TypeAlias = Callable[[], object]
+"""A function of this type is called when a write has ended well."""
 
 
 class Target(Protocol):
@@ -60,8 +63,12 @@ class Target(Protocol):
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
 
-    async def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write all of *data*."""
+    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+        """Write all of *data*.
+
+        When all of it is written, and only the target's own work is left, *ended* may be called: once, from
+        any thread, before the return. A client that waits for the write then goes on (dm.c, bio_endio).
+        """
 
     async def discard(self, offset: int, length: int) -> None:
         """Free as much of the range as possible."""

@@ -8,6 +8,7 @@ from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
+from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
 from thinsim.dm.text import TableLine
@@ -84,9 +85,11 @@ class ThinTarget(PlainTarget):
         """Read; unmapped ranges are zeros."""
         return await self.pool.active.requests.read(self._thin, offset, length)
 
-    async def write(self, offset: int, data: bytes | memoryview) -> None:
+    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
         """Write; provision and break sharing as needed."""
-        await self.pool.active.requests.write(self._thin, offset, data)
+        # A trace has the write before the client has its answer.
+        early = None if self._trace.recording else ended
+        await self.pool.active.requests.write(self._thin, offset, data, early)
         self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
 
     async def discard(self, offset: int, length: int) -> None:
