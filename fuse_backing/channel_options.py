@@ -17,3 +17,5 @@ class ChannelOptions:
     """The kernel may serve data from backing files."""
     table_bytes: int = 0
     """Bytes that the plane's tables of thin devices take at most; 0: there is no plane."""
+    uring: bool = False
+    """Requests go through FUSE over io_uring where the kernel offers it."""

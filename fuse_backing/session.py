@@ -234,6 +234,7 @@ def _begin(session: Session, fsname: str, subtype: str, channel: ChannelOptions)
             channel.passthrough,
             _STACK_DEPTH,
             channel.table_bytes,
+            channel.uring,
         )
     except OSError as error:
         session._detach()

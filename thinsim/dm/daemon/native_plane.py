@@ -66,7 +66,7 @@ class NativePlane:
         """Return the options of a session with the plane; None if ``THINSIM_PLANE=off`` refuses it."""
         if os.environ.get(VARIABLE) == "off":
             return None
-        return ChannelOptions(threads=THREADS, table_bytes=TABLE_BYTES)
+        return ChannelOptions(threads=THREADS, table_bytes=TABLE_BYTES, uring=os.environ.get("THINSIM_FUSE_URING") == "on")
 
     def of_pool(self, engine: Pool, data: BlockDevice, trace: WriteTrace) -> PoolPlane:
         """Return the pool's plane. It serves nothing, and has a reason, if *data* is no block device."""
