@@ -78,7 +78,7 @@ struct channel_reader {
     bool running;
     pthread_t thread;
     char *buffer; /* for the next request; NULL after the plane has taken the last one */
-    struct channel_origin origin; /* of the request that is being handled */
+    struct channel_origin origin; /* the current request's */
     struct taken_request *failed; /* the plane could not serve them */
     struct taken_request *held;   /* writes that wait for earlier ones, in their order; only of a worker */
     struct taken_request *spares; /* buffers for the next requests */

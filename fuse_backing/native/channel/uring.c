@@ -48,7 +48,7 @@ struct uring *uring_new(struct channel *channel, unsigned first_reader) {
     bool ready = true;
 
     if (count == 0 || count > MOST_ENTRIES) {
-        errno = ENOTSUP;
+        errno = E2BIG;
         return NULL;
     }
     uring = calloc(1, sizeof *uring);

@@ -40,7 +40,7 @@ struct uring_entry {
     struct uring_queue *queue;
     struct uring_entry *older; /* the worker's list of all */
     bool registered;           /* the kernel has used it */
-    bool with_kernel;          /* which may write to it */
+    bool with_kernel;          /* a command is in flight: the kernel may write to the entry */
     struct iovec parts[2];
     struct protocol_uring_headers headers;
 };
@@ -56,7 +56,7 @@ struct uring_worker {
     struct io_uring ring;
     struct uring_entry *entries; /* only its thread uses them */
     int wake;                    /* an eventfd, readable when answers wait or the worker must end */
-    uint64_t wakes;              /* what was read from it */
+    uint64_t wakes;              /* the eventfd's value */
     bool over;                   /* the kernel takes no more entries */
 
     pthread_mutex_t lock;       /* protects the fields below */
