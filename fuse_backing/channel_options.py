@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fuse_backing.extension import native
+from fuse_backing.fuse_uring import FuseUring
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,5 @@ class ChannelOptions:
     """The kernel may serve data from backing files."""
     table_bytes: int = 0
     """Bytes that the plane's tables of thin devices take at most; 0: there is no plane."""
+    uring: FuseUring = FuseUring.OFF
+    """The wanted way of the requests."""

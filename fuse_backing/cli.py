@@ -16,6 +16,7 @@ from fuse_backing import runtime
 from fuse_backing.asking_commands import LOOKING, TESTING
 from fuse_backing.command_options import PATH, control_option
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.fuse_uring import FuseUring
 from fuse_backing.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS, exit_status_help
 from fuse_backing.store_client import ServerInfo, StoreClient
 
@@ -102,6 +103,14 @@ def cli() -> None:
     "cannot. off: never.",
 )
 @click.option(
+    "--fuse-uring",
+    type=click.Choice([each.value for each in FuseUring]),
+    default=FuseUring.OFF.value,
+    show_default=True,
+    help="Receive requests through io_uring (Linux 6.14). on: if the kernel offers it. "
+    "enable: the same, and turn the kernel's own switch on for the moment of the mount; needs root.",
+)
+@click.option(
     "--events",
     "event_file",
     type=PATH,
@@ -128,6 +137,7 @@ def mount(
     foreground: bool,
     control: Path | None,
     passthrough: str,
+    fuse_uring: str,
     event_file: Path | None,
     allow_estimate: bool,
     ready_fd: int | None,
@@ -149,6 +159,7 @@ def mount(
     event_file = None if event_file is None else event_file.absolute()
     if not foreground:
         options = ["--passthrough", passthrough]
+        options += ["--fuse-uring", fuse_uring]
         options += [] if event_file is None else ["--events", str(event_file)]
         options += ["--allow-estimate"] if allow_estimate else []
         _mount_in_background(directory, mountpoint, control, options, ready_fd)
@@ -179,6 +190,7 @@ def mount(
             passthrough=Passthrough(passthrough),
             events=event_file,
             allow_estimate=allow_estimate,
+            uring=FuseUring(fuse_uring),
         )
     )
 
@@ -198,6 +210,8 @@ def _mount_in_background(
     info = trio.run(StoreClient(control).ping)
     if info.host_remark:
         click.echo(f"{mountpoint}: {info.host_remark}")
+    if info.transport_reason:
+        click.echo(f"{mountpoint}: no FUSE over io_uring: {info.transport_reason}")
 
 
 @click.command()

@@ -14,6 +14,7 @@ import trio
 from fuse_backing.directory import check_apart, host_accounting, served_directory
 from fuse_backing.event_file import EventFile
 from fuse_backing.filesystem import BackingFileSystem
+from fuse_backing.fuse_uring import FuseUring
 from fuse_backing.injection import Injector
 from fuse_backing.ledger import Ledger
 from fuse_backing.mounts import SUBTYPE, check_mountpoint
@@ -35,12 +36,14 @@ async def serve(
     passthrough: Passthrough = Passthrough.AUTO,
     events: Path | None = None,
     allow_estimate: bool = False,
+    uring: FuseUring = FuseUring.OFF,
 ) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or an unmount from outside.
 
     *ready* is called with the server's description when the mount and the control socket answer. With
     *events* every event is appended to that file. A host on which freed bytes can't be measured is refused,
-    unless *allow_estimate* is true. Raises FuseBackingError (in an ExceptionGroup if a task raised it).
+    unless *allow_estimate* is true. *uring* chooses the way of the requests. Raises FuseBackingError (in an
+    ExceptionGroup if a task raised it).
     """
     io_flusher = become_io_flusher()  # before any other thread exists
     real = check_mountpoint(mountpoint)
@@ -64,7 +67,7 @@ async def serve(
             freed_is_measured=accounting.exact,
         )
         event_file = None if events is None else EventFile.open(ledger, events)
-        shortcut = Shortcut(ledger, passthrough)
+        shortcut = Shortcut(ledger, passthrough, uring)
         injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
         files = BackingFileSystem(fd, accounting, ledger, shortcut, injector)
         try:
@@ -79,7 +82,7 @@ async def serve(
                 async with mounted(
                     files, real, fsname=info.directory, subtype=SUBTYPE, channel=shortcut.channel()
                 ) as session:
-                    shortcut.begin(fd, accounting)
+                    shortcut.begin(fd, accounting, session.transport)
                     ready(info)
                     async with trio.open_nursery() as waiting:
                         waiting.start_soon(_cancel_at_signal, signals, waiting.cancel_scope)

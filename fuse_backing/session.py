@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from fuse_backing.data_requests import serve_data_requests
 from fuse_backing.errors import SessionError
 from fuse_backing.extension import native
 from fuse_backing.fuse_device import mount_fuse
+from fuse_backing.fuse_switch import turned_on
+from fuse_backing.fuse_uring import DEVICE, FuseUring, transport_of
 from fuse_backing.operations import FileOperations
 from fuse_backing.system_calls import become_io_flusher
 
@@ -54,6 +56,8 @@ class Session:
         self.failure: Exception | None = None
         """The failure that ended the session loop, if there was one."""
         self.mount_id: int | None = None
+        self.transport = DEVICE
+        """The way of the requests, once the mount answers."""
         self.has_names = False
         """True while pyfuse3 has a libfuse session: only then can its loop be ended."""
 
@@ -140,8 +144,9 @@ async def mounted(
             try:
                 # Not nursery.start: on cancellation it would wait for a task that ends only with the unmount
                 # below.
-                begin = partial(_begin, session, fsname, subtype, channel or ChannelOptions())
-                nursery.start_soon(_serve, operations, begin, session, nursery.cancel_scope)
+                options = channel or ChannelOptions()
+                begin = partial(_begin, session, fsname, subtype, options)
+                nursery.start_soon(_serve, operations, begin, session, options.uring, nursery.cancel_scope)
                 with trio.CancelScope(shield=True):
                     await session.answers.wait()
                 if session.failure is None:
@@ -165,43 +170,62 @@ async def _serve(
     operations: FileOperations,
     begin: Callable[[], int],
     session: Session,
+    uring: FuseUring,
     everything: trio.CancelScope,
 ) -> None:
     """Mount, serve until the session loop ends, and destroy the session; ignore cancellation from outside."""
     with trio.CancelScope(shield=True):
         become_io_flusher()
-        try:
-            device = begin()
-        except SessionError as error:
-            session.failure = error
-            session.ended.set()
+        async with AsyncExitStack() as switched:
+            if uring is FuseUring.ENABLE:
+                await switched.enter_async_context(turned_on())
+            await _serve_mount(operations, begin, session, switched, everything)
+
+
+async def _serve_mount(
+    operations: FileOperations,
+    begin: Callable[[], int],
+    session: Session,
+    switched: AsyncExitStack,
+    everything: trio.CancelScope,
+) -> None:
+    """Mount, serve until the session loop ends, and destroy the session; close *switched* once it answers."""
+    try:
+        device = begin()
+    except SessionError as error:
+        session.failure = error
+        session.ended.set()
+        session.answers.set()
+        return
+    try:
+        pyfuse3.init(operations, f"/dev/fd/{device}", set())
+        session.has_names = True
+        async with trio.open_nursery() as loops:
+            loops.start_soon(_serve_names, loops.cancel_scope, name="FUSE session loop")
+            loops.start_soon(_serve_data, operations)
+            # The first answer shows that the kernel's INIT is done.
+            await trio.to_thread.run_sync(session.mountpoint.stat, abandon_on_cancel=True)
+            await switched.aclose()
+            session.transport = transport_of(native.fuse_uring_error())
+            if session.transport.reason:
+                log.warning("no FUSE over io_uring: %s", session.transport.reason)
             session.answers.set()
-            return
-        try:
-            pyfuse3.init(operations, f"/dev/fd/{device}", set())
-            session.has_names = True
-            async with trio.open_nursery() as loops:
-                loops.start_soon(_serve_names, loops.cancel_scope, name="FUSE session loop")
-                loops.start_soon(_serve_data, operations)
-                # The first answer shows that the kernel's INIT is done.
-                await trio.to_thread.run_sync(session.mountpoint.stat, abandon_on_cancel=True)
-                session.answers.set()
-        except Exception as error:
-            session.failure = _first(error)
-            log.exception("the FUSE session of %s failed", session.mountpoint, exc_info=session.failure)
-            everything.cancel()
-        finally:
-            # Close /dev/fuse first: it ends the connection, so that nothing waits for this process any more.
-            native.close_channel()
-            if session.has_names:
-                session.has_names = False
-                pyfuse3.close(unmount=False)
-            else:
-                os.close(device)
-            # The mount still exists if the loop failed, or if the connection was aborted from outside.
-            await trio.to_thread.run_sync(session._detach)
-            session.ended.set()
-            session.answers.set()
+    except Exception as error:
+        session.failure = _first(error)
+        log.exception("the FUSE session of %s failed", session.mountpoint, exc_info=session.failure)
+        everything.cancel()
+    finally:
+        # Close /dev/fuse first: it ends the connection, so that nothing waits for this process any more.
+        native.close_channel()
+        if session.has_names:
+            session.has_names = False
+            pyfuse3.close(unmount=False)
+        else:
+            os.close(device)
+        # The mount still exists if the loop failed, or if the connection was aborted from outside.
+        await trio.to_thread.run_sync(session._detach)
+        session.ended.set()
+        session.answers.set()
 
 
 def _first(error: Exception) -> Exception:
@@ -234,6 +258,7 @@ def _begin(session: Session, fsname: str, subtype: str, channel: ChannelOptions)
             channel.passthrough,
             _STACK_DEPTH,
             channel.table_bytes,
+            channel.uring is not FuseUring.OFF,
         )
     except OSError as error:
         session._detach()

@@ -21,6 +21,7 @@ from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import ControlError, SessionError
 from fuse_backing.extension import native
+from fuse_backing.fuse_uring import DEVICE, FuseUring, Transport
 from fuse_backing.inodes import Inode
 from fuse_backing.latency import OperationLatency, latency_of, operation_name
 from fuse_backing.ledger import Ledger
@@ -59,9 +60,10 @@ class _Known:
 class Shortcut:
     """A `Shortcut` announces open files to the session's channel; without a channel it does nothing."""
 
-    def __init__(self, ledger: Ledger, wanted: Passthrough) -> None:
+    def __init__(self, ledger: Ledger, wanted: Passthrough, uring: FuseUring = FuseUring.OFF) -> None:
         self._ledger = ledger
         self._wanted = wanted
+        self._uring = uring
         self._known: dict[Inode, _Known] = {}
         self._free_gates: list[int] = []
         self._active = False
@@ -69,21 +71,27 @@ class Shortcut:
         """True if the kernel serves the data of files opened from now on."""
         self.reason = ""
         """The reason why the kernel does not serve data."""
+        self.transport = DEVICE
+        """The way of the requests."""
 
     def channel(self) -> ChannelOptions:
         """Return the options of the session's channel."""
         # One thread serves punches while the other flushes a file.
         return ChannelOptions(
-            threads=2, account=self._ledger.account, passthrough=self._wanted is not Passthrough.OFF
+            threads=2,
+            account=self._ledger.account,
+            passthrough=self._wanted is not Passthrough.OFF,
+            uring=self._uring,
         )
 
-    def begin(self, directory_fd: int, accounting: HostAccounting) -> None:
-        """Find out whether the kernel of the mounted session allows passthrough.
+    def begin(self, directory_fd: int, accounting: HostAccounting, transport: Transport) -> None:
+        """Find out whether the kernel of the mounted session, with its *transport*, allows passthrough.
 
         The channel serves punches if the C code can measure as *accounting* does. Raises SessionError if
         passthrough is required and not possible.
         """
         self._active = native.has_channel()
+        self.transport = transport
         self._unit = accounting.freed_unit if accounting.native else 0
         if self._active:
             native.set_limit(LONGEST_PUNCH)

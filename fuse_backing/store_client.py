@@ -10,6 +10,7 @@ from fuse_backing.allocation import Extent
 from fuse_backing.control import ControlClient
 from fuse_backing.events import Histogram, LedgerEvent, Missed, Totals
 from fuse_backing.faults import Fault, FaultPlan
+from fuse_backing.fuse_uring import DEVICE
 from fuse_backing.latency import OperationLatency
 
 
@@ -29,6 +30,10 @@ class ServerInfo:
     """True if the kernel serves the data of files that are opened now, without the server."""
     passthrough_reason: str = ""
     """The reason why the kernel does not serve data."""
+    transport: str = DEVICE.name
+    """The way of the requests: ``/dev/fuse``, or ``io_uring``."""
+    transport_reason: str = ""
+    """The reason why it is not io_uring although that was wanted."""
     io_flusher: bool = False
     """True if the server never waits for writeback to get memory.
 

@@ -59,7 +59,13 @@ def store_server(
     of_files = FileCommands(files, ledger, info.mountpoint)
 
     def who() -> ServerInfo:
-        return replace(info, passthrough=shortcut.passthrough, passthrough_reason=shortcut.reason)
+        return replace(
+            info,
+            passthrough=shortcut.passthrough,
+            passthrough_reason=shortcut.reason,
+            transport=shortcut.transport.name,
+            transport_reason=shortcut.transport.reason,
+        )
 
     async def ping(arguments: Arguments) -> object:
         return asdict(who())

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuse_transports import TRANSPORTS, missing_for
 from tests.machine_state import MachineState
 from tests.report.browser import CHROMIUM
 from tests.turns import turn
+from thinsim.machine.fuse_transport import VARIABLE
 from thinsim.machine.journal import Journal
 from thinsim.rig.registry import probe_machine
 
@@ -61,6 +63,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     directory = Path(item.config.getoption("basetemp")).parent
     with turn(directory, alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def fuse_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test over each way of FUSE's requests, and return its name."""
+    missing = missing_for(request.param)
+    if missing is not None:
+        pytest.skip(missing)
+    monkeypatch.setenv(VARIABLE, TRANSPORTS[request.param])
+    return str(request.param)
 
 
 @pytest.fixture(autouse=True)

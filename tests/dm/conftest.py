@@ -15,6 +15,7 @@ from thinsim.dm.emulator.runner import in_place, on_thread
     params=[
         "process",
         pytest.param("emulated", marks=pytest.mark.rig),
+        pytest.param("emulated over io_uring", marks=pytest.mark.rig),
         pytest.param("kernel", marks=pytest.mark.kernel),
     ]
 )

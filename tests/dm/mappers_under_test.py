@@ -19,6 +19,8 @@ from typing import Protocol
 import pytest
 import trio
 
+from fuse_backing.fuse_uring import IO_URING
+from tests.fuse_transports import TRANSPORTS, missing_for
 from thinsim.block import loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import BLKDISCARD
@@ -32,6 +34,7 @@ from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import on_thread
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import DeviceMapperError
+from thinsim.machine.fuse_transport import VARIABLE
 from thinsim.machine.journal import Journal
 from thinsim.rig.emulated_stack import EmulatedStack, open_stack
 from thinsim.rig.shape import PoolShape
@@ -223,6 +226,19 @@ async def emulated_mapper(directory: Path, data_size: Bytes = DATA_SIZE) -> Asyn
     journal.close()
 
 
+@asynccontextmanager
+async def emulated_over_io_uring(directory: Path) -> AsyncIterator[EmulatedMapper]:
+    """Start an emulated mapper whose requests come through io_uring, or skip the test with the reason."""
+    missing = missing_for(IO_URING.name)
+    if missing is not None:
+        pytest.skip(missing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, TRANSPORTS[IO_URING.name])
+        async with emulated_mapper(directory) as mapper:
+            assert await mapper.dm.transport() == IO_URING
+            yield mapper
+
+
 @contextmanager
 def _names_in_dev() -> Iterator[None]:
     handle = os.open("/dev", os.O_RDONLY | os.O_DIRECTORY)
@@ -257,6 +273,7 @@ async def kernel_mapper(directory: Path) -> AsyncIterator[KernelMapper]:
 MAPPERS: dict[str, Callable[[Path], AbstractAsyncContextManager[MapperUnderTest]]] = {
     "process": process_mapper,
     "emulated": emulated_mapper,
+    "emulated over io_uring": emulated_over_io_uring,
     "kernel": kernel_mapper,
 }
 

@@ -40,7 +40,7 @@ BY_PYTHON = "Python serves every request"
 
 @pytest.fixture(params=[FILE, RING, BY_PYTHON])
 async def served(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fuse_transport: str
 ) -> AsyncIterator[EmulatedMapper]:
     """Return a device-mapper with each backend of the plane, and one without a plane."""
     monkeypatch.setenv("THINSIM_PLANE", "off" if request.param == BY_PYTHON else "on")

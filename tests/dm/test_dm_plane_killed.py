@@ -28,7 +28,7 @@ FLUSHES = 8
 _LEAK = re.compile(r"data block \d+: 1 references, but 0 uses: leaked")
 
 # doctor looks at the whole machine.
-pytestmark = [pytest.mark.rig, pytest.mark.alone]
+pytestmark = [pytest.mark.rig, pytest.mark.alone, pytest.mark.usefixtures("fuse_transport")]
 
 
 class KilledRun(InterruptedRun):

@@ -18,7 +18,7 @@ from thinsim.machine.journal import all_journals
 from thinsim.machine.recovery import recover
 from thinsim.units import Bytes
 
-pytestmark = pytest.mark.rig
+pytestmark = [pytest.mark.rig, pytest.mark.usefixtures("fuse_transport")]
 
 SEED = int(os.environ.get("THINSIM_ORACLE_SEED", "20"))
 # The pool has so few blocks that snapshots and the filler exhaust them, and grows to more than all can need.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fuse_backing import mounts, runtime
+from fuse_backing.fuse_uring import IO_URING
 from tests.fuse_backing.backing_store import (
     DEADLINE,
     Store,
@@ -16,19 +17,26 @@ from tests.fuse_backing.backing_store import (
     missing_for_passthrough,
 )
 from tests.fuse_backing.hosts import Punched
+from tests.fuse_transports import missing_for as missing_for_transport
 from tests.host_file_systems import HostFileSystem, host_file_system, missing_for
 
+OVER_URING = "server over io_uring"
+"""The server serves the data, and its requests come through io_uring."""
 
-@pytest.fixture(params=["kernel", "server"])
+
+@pytest.fixture(params=["kernel", "server", OVER_URING])
 def data_served_by(request: pytest.FixtureRequest) -> str:
-    """Run every test of a mount with passthrough and without."""
+    """Run every test of a mount with passthrough, without, and without over io_uring."""
     missing = missing_for_mounts()
     if missing is not None:
         pytest.skip(missing)
-    if request.param == "kernel":
-        missing = missing_for_passthrough()
-        if missing is not None:
-            pytest.skip(missing)
+    missing = {
+        "kernel": missing_for_passthrough,
+        "server": lambda: None,
+        OVER_URING: lambda: missing_for_transport(IO_URING.name),
+    }[request.param]()
+    if missing is not None:
+        pytest.skip(missing)
     return str(request.param)
 
 
@@ -41,7 +49,8 @@ def make_store(tmp_path: Path, data_served_by: str) -> Iterator[Callable[..., St
         base.mkdir()
         store = Store(directory or base / "dir", base / "mnt", base / "control", base / "errors")
         store.passthrough = "on" if data_served_by == "kernel" else "off"
-        store.options = list(options)
+        uring = ("--fuse-uring", "enable") if data_served_by == OVER_URING else ()
+        store.options = [*options, *uring]
         store.directory.mkdir(exist_ok=True)
         store.mountpoint.mkdir()
         store.start()

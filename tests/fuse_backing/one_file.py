@@ -4,14 +4,17 @@ import errno
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pyfuse3
 import trio
 
 from fuse_backing.channel_options import ChannelOptions
+from fuse_backing.fuse_uring import DEVICE, IO_URING, FuseUring
 from fuse_backing.operations import FileOperations
 from fuse_backing.session import Session, mounted
+from tests.fuse_transports import chosen
 
 FILE = 2
 """The inode of the file."""
@@ -70,7 +73,9 @@ async def mount(
     operations: FileOperations, path: Path, channel: ChannelOptions | None = None
 ) -> AsyncIterator[Session]:
     with trio.fail_after(60):
+        options = replace(channel or ChannelOptions(), uring=chosen())
         async with mounted(
-            operations, path, fsname="a,b\\c é", subtype="fuse_backing_test", channel=channel
+            operations, path, fsname="a,b\\c é", subtype="fuse_backing_test", channel=options
         ) as session:
+            assert session.transport is (DEVICE if options.uring is FuseUring.OFF else IO_URING)
             yield session

@@ -26,7 +26,7 @@ from fuse_backing import data_requests  # noqa: E402
 from fuse_backing.extension import native  # noqa: E402
 from tests.fuse_backing.one_file import FILE, OneFile, mount  # noqa: E402
 
-pytestmark = pytest.mark.rig
+pytestmark = [pytest.mark.rig, pytest.mark.usefixtures("fuse_transport")]
 
 T = TypeVar("T")
 

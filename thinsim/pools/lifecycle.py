@@ -31,6 +31,7 @@ from thinsim.errors import (
     ThinsimError,
 )
 from thinsim.machine.dmsetup import kernel_has_device_mapper
+from thinsim.machine.fuse_transport import store_words
 from thinsim.pools.in_use import require_unused
 from thinsim.pools.records import PoolRecord, PoolRecords, grown
 from thinsim.pools.rigs import choose_lasting_rig, device_mapper
@@ -112,7 +113,7 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
     for directory in (record.directory, record.files, record.store):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     prepare_host_directory(record.files)
-    _fuse_backing("mount", record.files, record.store)
+    _fuse_backing("mount", *store_words(), record.files, record.store)
     undo.callback(_fuse_backing, "unmount", record.store)
     for role, size in ((DATA, record.shape.data_size), (METADATA, record.shape.metadata_size)):
         file = record.store / role
@@ -186,9 +187,9 @@ async def _reload(record: PoolRecord) -> None:
     await dm.resume(record.shape.name)
 
 
-def _fuse_backing(verb: str, *paths: Path) -> None:
+def _fuse_backing(verb: str, *words: str | Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "fuse_backing", verb, *map(str, paths)],
+        [sys.executable, "-P", "-m", "fuse_backing", verb, *map(str, words)],
         capture_output=True,
         text=True,
         check=False,

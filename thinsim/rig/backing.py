@@ -11,6 +11,7 @@ import trio
 from fuse_backing.mounts import mount_on, unmount
 from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
+from thinsim.machine.fuse_transport import store_words
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.servers import Server
 from thinsim.machine.sockets import make_socket_directory
@@ -85,7 +86,10 @@ async def open_data_backing(directory: Path, size: Bytes, journal: Journal) -> A
             stack,
             "backing store",
             "fuse_backing",
-            ["mount", str(files), str(store), "--foreground", "--control", str(sockets / "store.sock")],
+            [
+                *("mount", str(files), str(store), "--foreground", *store_words()),
+                *("--control", str(sockets / "store.sock")),
+            ],
             store,
             directory / "store.log",
             journal,

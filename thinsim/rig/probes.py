@@ -5,11 +5,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from fuse_backing.fuse_uring import SWITCH, lack
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
 from thinsim.block.loop_limits import kernel_clears_limits
 from thinsim.errors import EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.findings import Finding
+from thinsim.machine.fuse_transport import VARIABLE
 from thinsim.machine.programs import find_program, look_for
 from thinsim.rig.host_file import exact_host_accounting
 from thinsim.rig.record import Need
@@ -87,6 +89,17 @@ def _requests_for_zeros() -> Finding:
     )
 
 
+def _fuse_over_io_uring() -> Finding:
+    name = "FUSE over io_uring"
+    lacking = lack()
+    if lacking is None:
+        return Finding(name, True, f"the kernel offers it; {VARIABLE}=on uses it")
+    fix = f"none needed: it is off by default; {lacking.fix}"
+    if SWITCH.exists():
+        fix += f", or set {VARIABLE}=enable to turn the switch on for the moment of a mount"
+    return Finding(name, False, lacking.reason, fix)
+
+
 def _device_mapper() -> Finding:
     name = "kernel device-mapper"
     if kernel_has_device_mapper():
@@ -128,6 +141,7 @@ DEVICES: tuple[Need, ...] = (
     Need(lambda directory: [_ext4()]),
     HOLE_PUNCHING,
     Need(lambda directory: [_requests_for_zeros()], required=False),
+    Need(lambda directory: [_fuse_over_io_uring()], required=False),
 )
 """The needs of a pool on loop devices on a FUSE store, with file systems on its thin devices."""
 

@@ -1,5 +1,6 @@
 /* The start and end of a channel with its threads. */
 #include "channel_state.h"
+#include "uring.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,12 +44,11 @@ static bool reader_ready(struct channel *channel, int device) {
     struct channel_reader *reader = &channel->readers[channel->nr_readers];
 
     reader->channel = channel;
-    reader->number = channel->nr_readers++;
+    reader->number = reader->origin.reader = channel->nr_readers++;
     reader->device = fcntl(device, F_DUPFD_CLOEXEC, 0);
     reader->reading = fcntl(device, F_DUPFD_CLOEXEC, 0);
     reader->buffer = channel_buffer(channel);
-    reader->data = malloc(BUFFER_SIZE);
-    return reader->device >= 0 && reader->reading >= 0 && reader->buffer != NULL && reader->data != NULL;
+    return reader->device >= 0 && reader->reading >= 0 && reader->buffer != NULL;
 }
 
 struct channel *channel_new(const int *devices, unsigned nr_devices, bool passthrough, unsigned stack_depth,
@@ -60,7 +60,7 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
         return NULL;
     pthread_mutex_init(&channel->lock, NULL);
     pthread_cond_init(&channel->taken, NULL);
-    for (unsigned i = 0; i < nr_devices && i < PLANE_MOST_READERS; i++)
+    for (unsigned i = 0; i < nr_devices && i < CHANNEL_MOST_DEVICES; i++)
         ready = reader_ready(channel, devices[i]) && ready;
     ready = sockets_ready(channel) && ready;
     channel->end_of_file = new_end_of_file(); /* now, so that the end needs no new descriptor */
@@ -78,6 +78,19 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
         return NULL;
     }
     return channel;
+}
+
+int channel_request_uring(struct channel *channel) {
+    channel->uring = uring_new(channel, channel->nr_readers);
+    if (channel->uring == NULL)
+        return errno;
+    if (channel->plane != NULL)
+        plane_set_readers(channel->plane, channel->nr_readers + uring_workers(channel->uring));
+    return 0;
+}
+
+int channel_uring_error(struct channel *channel) {
+    return channel->uring == NULL ? ENODATA : uring_state(channel->uring);
 }
 
 /* End the thread at any point, and wait for it.
@@ -106,8 +119,12 @@ void channel_free(struct channel *channel) {
     for (unsigned i = 0; i < channel->nr_readers; i++)
         if (channel->readers[i].running)
             stop(&channel->readers[i]);
+    if (channel->uring != NULL)
+        uring_end(channel->uring);
     if (channel->answers)
         pthread_join(channel->answering, NULL);
+    if (channel->uring != NULL)
+        uring_free(channel->uring);
     while (channel->first != NULL) {
         struct channel_request *request = channel->first;
 
@@ -124,7 +141,6 @@ void channel_free(struct channel *channel) {
     for (unsigned i = 0; i < channel->nr_readers; i++) {
         channel_buffer_free(channel->readers[i].buffer);
         channel_free_spares(&channel->readers[i]);
-        free(channel->readers[i].data);
         close_if_open(channel->readers[i].reading);
         close_if_open(channel->readers[i].device);
     }
@@ -198,6 +214,8 @@ int channel_start(struct channel *channel) {
         error = pthread_create(&channel->readers[i].thread, NULL, channel_receive, &channel->readers[i]);
         channel->readers[i].running = error == 0;
     }
+    if (error == 0 && channel->uring != NULL)
+        error = uring_start(channel->uring);
     if (error == 0) {
         error = pthread_create(&channel->answering, NULL, channel_deliver, channel);
         channel->answers = error == 0;

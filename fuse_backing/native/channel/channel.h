@@ -21,6 +21,7 @@
  *   channel_fd        The channel makes it; channel_free closes it.
  *   the threads       They begin in channel_start; channel_free ends them and waits for them. They never wait for
  *                     Python.
+ *   rings             FUSE over io_uring: see uring.h.
  *   the plane         The caller keeps it until after channel_free.
  *   handles           Python owns the host's descriptors (fuse_backing/filesystem.py), and closes one after
  *                     channel_forget. Then no punch uses it, and the kernel releases a file only when its reads and
@@ -48,8 +49,16 @@
 #include "plane/plane.h"
 
 #define CHANNEL_OPCODES 64
+#define CHANNEL_MOST_DEVICES 16
 
 struct channel;
+struct uring_entry;
+
+/* The kernel takes an answer only where the request came from: an entry of io_uring, or else the device of a reader. */
+struct channel_origin {
+    unsigned reader;
+    struct uring_entry *entry; /* NULL for a device */
+};
 
 /* A request that is left to Python. `body` follows the header of the protocol; the data of a write is page-aligned. */
 struct channel_request {
@@ -57,7 +66,7 @@ struct channel_request {
     uint64_t unique, node;
     uint32_t opcode, kind; /* the kind is of enum latency_kind */
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
-    unsigned reader;       /* the kernel takes the answer only on the device that the request was read from */
+    struct channel_origin origin;
     bool large;            /* it is in the buffer of a reader */
     size_t size;           /* of the body, bytes */
     char *body;
@@ -68,6 +77,9 @@ struct channel_request {
  * reads, writes and flushes. NULL without memory or descriptors. */
 struct channel *channel_new(const int *devices, unsigned nr_devices, bool passthrough, unsigned stack_depth,
                             struct account *account, struct plane *plane);
+/* Request FUSE over io_uring at INIT. Call it before channel_start, with a plane for PLANE_MOST_READERS or without one.
+ * 0 or an errno. */
+int channel_request_uring(struct channel *channel);
 int channel_start(struct channel *channel); /* 0 or an errno */
 void channel_free(struct channel *channel); /* waits only for the request that is being served */
 
@@ -90,6 +102,10 @@ int channel_ended(struct channel *channel);
 
 /* Return true if the kernel offered passthrough and the channel requested it; false before INIT. */
 bool channel_passthrough(struct channel *channel);
+
+/* Return 0 if FUSE over io_uring is in use, or an errno: EAGAIN before INIT, ENODATA if it was not requested, EOPNOTSUPP
+ * if the kernel does not offer it, or that with which the kernel refused a ring or an entry. */
+int channel_uring_error(struct channel *channel);
 
 /* Register `fd` with the kernel as a backing file. Return its id, or -1 with errno (EPERM, ELOOP, EOPNOTSUPP). */
 int channel_backing_open(struct channel *channel, int fd);

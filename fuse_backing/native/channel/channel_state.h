@@ -4,11 +4,13 @@
  *   receiving.c  the threads that read the device, and who gets a request
  *   files.c      announced files, gates, backing files
  *   serving.c    requests that the channel serves
+ *   answers.c    answers on their way to the kernel
  *   taken.c      requests that the plane has taken
  *   requests.c   requests that are left to Python
  *   replies.c    answers of libfuse, amended for passthrough
  *   kinds.c      the kind of a request, for its latency
  *   order.c      the order of writes that are left to Python
+ *   uring.h      FUSE over io_uring
  */
 #ifndef FUSE_BACKING_CHANNEL_STATE_H
 #define FUSE_BACKING_CHANNEL_STATE_H
@@ -51,13 +53,22 @@ struct awaited_reply {
     uint64_t unique;
     uint32_t opcode, kind; /* the kind is of enum latency_kind */
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
-    unsigned reader;       /* the kernel takes the answer only on the device that the request was read from */
+    struct channel_origin origin;
 };
 
 /* A request as it is read: the header and the fixed part of a write end where a page ends. While it is read, its first
  * page has no other content; a large one that is left to Python has its struct channel_request there, and one that the
  * plane has taken its struct taken_request. The data that answers a read has the place of a write's. */
 #define BEFORE_DATA (sizeof(struct protocol_in_header) + sizeof(struct protocol_write_in))
+
+/* It is in the first page of its buffer while the request waits: for the plane, for a flush, or for earlier writes. So
+ * is a spare buffer of the reader. */
+struct taken_request {
+    struct taken_request *next;
+    struct awaited_reply awaited;
+    size_t size; /* bytes of the request */
+};
+_Static_assert(sizeof(struct taken_request) + BEFORE_DATA <= PAGE, "both fit into one page");
 
 struct channel_reader {
     struct channel *channel;
@@ -67,15 +78,17 @@ struct channel_reader {
     bool running;
     pthread_t thread;
     char *buffer; /* for the next request; NULL after the plane has taken the last one */
-    char *data;
+    struct channel_origin origin; /* the current request's */
     struct taken_request *failed; /* the plane could not serve them */
+    struct taken_request *held;   /* writes that wait for earlier ones, in their order; only of a worker */
     struct taken_request *spares; /* buffers for the next requests */
+    struct uring_worker *worker;  /* NULL for a reader of the device */
     unsigned nr_reads;            /* since the last wait for completions */
     bool never_waits;             /* reads of the device do not block */
 };
 
 struct channel {
-    struct channel_reader readers[PLANE_MOST_READERS];
+    struct channel_reader readers[CHANNEL_MOST_DEVICES];
     unsigned nr_readers;
     int end_of_file;         /* a pipe that nobody can write to: a read of it returns 0 at once */
     int wake;                /* an eventfd: see channel_fd */
@@ -86,6 +99,7 @@ struct channel {
     unsigned stack_depth;
     struct account *account;
     struct plane *plane; /* NULL without one */
+    struct uring *uring; /* NULL without one */
     struct order order;  /* used with a plane */
     struct latencies *latencies;
 
@@ -103,7 +117,8 @@ struct channel {
     struct gate **gates;
     size_t nr_gates;
 
-    atomic_bool offered, granted, stopping;
+    atomic_bool offered, granted, stopping; /* passthrough, and the end */
+    atomic_bool uring_offered;
     atomic_uint flushing; /* threads that flush a file: one stays free for punches */
     atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
 };
@@ -111,8 +126,13 @@ struct channel {
 /* Return a larger array, the new part zeroed; NULL without memory, and the old array stays valid. */
 void *channel_grown(void *array, size_t have, size_t want, size_t size);
 
-/* Answer a request with an errno, 0 for success. */
+/* Send an answer, with a header that has its size; false if the kernel has withdrawn the request. Any thread may. An
+ * entry's answer is only queued here: then the result is true. */
+bool channel_send(struct channel *channel, struct channel_origin origin, const struct protocol_out_header *header,
+                  const void *content);
+/* Answer the request that the reader handles: with an errno, 0 for success, or with content. */
 void channel_answer(struct channel_reader *reader, uint64_t unique, int error);
+void channel_answer_with(struct channel_reader *reader, uint64_t unique, const void *content, size_t size);
 
 /* Serve the whole request of `size` bytes in the reader's buffer and answer it; false leaves it to Python. */
 bool channel_serve_read(struct channel_reader *reader, size_t size);
@@ -125,8 +145,20 @@ void channel_answer_served(struct channel_reader *reader, char *content);
 
 /* Return the owner that plane_completed returns for the request in a buffer. */
 void *channel_owner(char *buffer);
-/* Note a request that the plane has just taken. */
+/* Note a request that the plane has just taken, or whose flush has begun. */
 void channel_taken(char *buffer, size_t size, const struct awaited_reply *awaited);
+/* Return the number of requests that the plane has taken from the reader. */
+unsigned channel_nr_taken(const struct channel_reader *reader);
+/* Wait while the plane has taken as many requests as it may. */
+void channel_make_room(struct channel_reader *reader);
+/* Answer the requests that the plane has completed; leave those that it could not serve to Python. */
+void channel_answer_completed(struct channel_reader *reader);
+/* Answer the request in a buffer, whose flush has ended with an errno, or 0. */
+void channel_answer_taken(struct channel_reader *reader, char *buffer, int error);
+/* Hold a write, which must wait for earlier ones. */
+void channel_hold(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited);
+/* Leave the held writes to Python that need not wait any more, or all of them. */
+void channel_leave_held(struct channel_reader *reader, bool all);
 /* Read the next request, and meanwhile answer those that the plane has taken. Return as read(2). */
 ssize_t channel_next(struct channel_reader *reader);
 /* Wait for the requests that the plane has taken, and answer those that it has served. */
@@ -134,6 +166,11 @@ void channel_complete_taken(struct channel_reader *reader);
 /* The same at the end of the reader's thread; it leaves the others to Python. */
 void channel_end_taken(struct channel_reader *reader);
 void channel_free_spares(struct channel_reader *reader);
+
+/* Serve the whole request of `size` bytes in the reader's buffer, or leave it to Python or to libfuse. */
+void channel_handle(struct channel_reader *reader, size_t size);
+/* Ask the scheduler for short slices in the calling thread. */
+void channel_take_short_slices(void);
 
 /* Read the device until it ends; the thread's argument is its struct channel_reader. */
 void *channel_receive(void *reader);

@@ -17,38 +17,32 @@ void order_decide(struct order *order, uint64_t unique) {
         ;
 }
 
-/* Wait until the request is decided, but not after `end`. */
-static bool is_decided_by(struct order *order, uint64_t unique, int64_t end) {
-    static const struct timespec nap = {.tv_nsec = 50000};
+bool order_is_complete(struct order *order, uint64_t unique, int64_t end) {
+    uint64_t behind = (ORDER_PLACES - 1) * ORDER_STEP;
+    uint64_t each = unique > behind ? unique - behind : ORDER_STEP;
 
-    for (unsigned tries = 0; atomic_load(place_of(order, unique)) < unique; tries++) {
-        if (tries < MOST_YIELDS) {
-            sched_yield();
-        } else {
-            if (channel_now() > end)
-                return false;
-            nanosleep(&nap, NULL);
-        }
-    }
+    if (atomic_load(&order->lost) >= ORDER_MOST_LOST)
+        return true;
+    while (each < unique && atomic_load(place_of(order, each)) >= each)
+        each += ORDER_STEP;
+    if (each < unique && channel_now() <= end)
+        return false;
+    if (each < unique)
+        atomic_fetch_add(&order->lost, 1);
+    else
+        atomic_store(&order->lost, 0);
+    for (; each < unique; each += ORDER_STEP)
+        order_decide(order, each); /* no other write waits for it */
     return true;
 }
 
 void order_wait(struct order *order, uint64_t unique) {
-    uint64_t behind = (ORDER_PLACES - 1) * ORDER_STEP;
-    uint64_t first = unique > behind ? unique - behind : ORDER_STEP;
-    int64_t end;
-    bool complete = true;
+    static const struct timespec nap = {.tv_nsec = 50000};
+    int64_t end = channel_now() + order->patience;
 
-    if (atomic_load(&order->lost) >= ORDER_MOST_LOST)
-        return;
-    end = channel_now() + order->patience;
-    for (uint64_t each = first; each < unique; each += ORDER_STEP)
-        if (!is_decided_by(order, each, end)) {
-            order_decide(order, each); /* no other write waits for it */
-            complete = false;
-        }
-    if (complete)
-        atomic_store(&order->lost, 0);
-    else
-        atomic_fetch_add(&order->lost, 1);
+    for (unsigned tries = 0; !order_is_complete(order, unique, end); tries++)
+        if (tries < MOST_YIELDS)
+            sched_yield();
+        else
+            nanosleep(&nap, NULL);
 }

@@ -28,6 +28,9 @@ struct order {
 /* Note that a request is decided; call it for each request that is read. */
 void order_decide(struct order *order, uint64_t unique);
 
+/* Return whether every request before `unique` is decided, or, after the time `end`, is no longer waited for. */
+bool order_is_complete(struct order *order, uint64_t unique, int64_t end);
+
 /* Wait until every request before `unique` is decided. */
 void order_wait(struct order *order, uint64_t unique);
 

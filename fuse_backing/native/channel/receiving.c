@@ -21,13 +21,27 @@ static void send_to_libfuse(struct channel_reader *reader, size_t size) {
         channel_answer(reader, header->unique, EIO);
 }
 
-/* Serve one request, or leave it to Python or to libfuse. */
-static void handle(struct channel_reader *reader, size_t size) {
+/* Return whether a write may be left to Python now. A worker cannot wait: an earlier request may be in its own ring. */
+static bool in_order(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited) {
+    struct order *order = &reader->channel->order;
+
+    if (reader->worker == NULL) {
+        order_wait(order, awaited->unique);
+        return true;
+    }
+    if (reader->held == NULL && order_is_complete(order, awaited->unique, awaited->began + order->patience))
+        return true;
+    channel_hold(reader, size, awaited);
+    return false;
+}
+
+/* Serve one request, or leave it to Python or to libfuse. False if it is a write that was held. */
+static bool handle(struct channel_reader *reader, size_t size) {
     struct channel *channel = reader->channel;
     char *buffer = reader->buffer;
     const struct protocol_in_header *header = (const void *)buffer;
     struct awaited_reply awaited = {header->unique, header->opcode, channel_kind(reader->buffer, size), channel_now(),
-                                    reader->number};
+                                    reader->origin};
     bool served = false, noted = true, amended = false;
 
     if (header->opcode < CHANNEL_OPCODES)
@@ -41,8 +55,8 @@ static void handle(struct channel_reader *reader, size_t size) {
         break;
     case PROTOCOL_WRITE:
         served = channel_serve_write(reader, size);
-        if (!served && channel->plane != NULL)
-            order_wait(&channel->order, header->unique);
+        if (!served && channel->plane != NULL && !in_order(reader, size, &awaited))
+            return false;
         break;
     case PROTOCOL_FSYNC:
         served = channel_serve_fsync(reader, size);
@@ -50,9 +64,10 @@ static void handle(struct channel_reader *reader, size_t size) {
     case PROTOCOL_INIT: {
         const struct protocol_init_in *in = (const void *)(reader->buffer + sizeof *header);
 
-        if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT) &&
-            (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH))
-            atomic_store(&channel->offered, true);
+        if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT)) {
+            atomic_store(&channel->offered, (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH) != 0);
+            atomic_store(&channel->uring_offered, (in->flags2 & PROTOCOL_INIT2_OVER_IO_URING) != 0);
+        }
         amended = true;
         break;
     }
@@ -69,31 +84,32 @@ static void handle(struct channel_reader *reader, size_t size) {
         break;
     }
     case PROTOCOL_INTERRUPT: /* no request can be interrupted; it has no answer */
-        return;
+        return true;
     }
     if (served && reader->buffer == NULL) {
         channel_taken(buffer, size, &awaited);
-        return;
+        return true;
     }
     if (served) {
         latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), true);
-        return;
+        return true;
     }
     if (channel_is_for_python(header->opcode)) {
         channel_queue(reader, size, &awaited);
-        return;
+        return true;
     }
-    if (amended || awaited.kind != LATENCY_NONE)
+    if (amended || awaited.kind != LATENCY_NONE || reader->worker != NULL)
         noted = channel_note(channel, &awaited);
-    /* Without memory a latency is not measured. But an answer must be amended, and must reach the reader's device. */
-    if (!noted && (amended || reader->number != 0))
+    /* Without memory a latency is not measured. But an answer must be amended, and must reach the kernel where its request came from. */
+    if (!noted && (amended || reader->origin.reader != 0 || reader->worker != NULL))
         channel_answer(reader, header->unique, ENOMEM);
     else
         send_to_libfuse(reader, size);
+    return true;
 }
 
-/* Handle one request. With a plane, writes that are left to Python keep their order: Python allocates in it. */
-static void receive(struct channel_reader *reader, size_t size) {
+/* With a plane, writes that are left to Python keep their order: Python allocates in it. */
+void channel_handle(struct channel_reader *reader, size_t size) {
     const struct protocol_in_header *header = (const void *)reader->buffer;
     struct order *order = reader->channel->plane == NULL ? NULL : &reader->channel->order;
     uint64_t unique = header->unique;
@@ -103,8 +119,7 @@ static void receive(struct channel_reader *reader, size_t size) {
         order = NULL;
     if (order != NULL && !write)
         order_decide(order, unique);
-    handle(reader, size);
-    if (order != NULL && write)
+    if (handle(reader, size) && order != NULL && write)
         order_decide(order, unique);
 }
 
@@ -118,7 +133,7 @@ static void end(struct channel *channel, int error) {
 /* Ask the scheduler for short slices: a thread with a short slice runs sooner after it wakes (Linux 6.12,
  * Documentation/scheduler/sched-eevdf.rst), but gets no larger share. Every client that waits for an answer waits for
  * this thread, so this matters most on a busy machine. Older kernels ignore it, and sandboxes may refuse it. */
-static void take_short_slices(void) {
+void channel_take_short_slices(void) {
     struct { /* struct sched_attr of include/uapi/linux/sched/types.h, whose older versions conflict with sched.h */
         uint32_t size, policy;
         uint64_t flags;
@@ -136,12 +151,12 @@ void *channel_receive(void *argument) {
     struct channel_reader *reader = argument;
     struct channel *channel = reader->channel;
 
-    take_short_slices();
+    channel_take_short_slices();
     while (!atomic_load(&channel->stopping)) { /* requests may never end: a loop device outlives its mount */
         ssize_t size = channel_next(reader);
 
         if (size >= (ssize_t)sizeof(struct protocol_in_header)) {
-            receive(reader, (size_t)size);
+            channel_handle(reader, (size_t)size);
         } else if (size >= 0 || (errno != EINTR && errno != ENOENT)) { /* ENOENT: the client withdrew the request */
             if (!atomic_load(&channel->stopping))
                 end(channel, size >= 0 ? EIO : errno); /* ENODEV: unmounted */

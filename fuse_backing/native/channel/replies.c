@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "uring.h"
 
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited) {
     bool noted;
@@ -28,7 +29,7 @@ bool channel_note(struct channel *channel, const struct awaited_reply *awaited) 
 
 /* The newest come first: an answer that a planned fault delays leaves its request in front for long. */
 static struct awaited_reply take_pending(struct channel *channel, uint64_t unique) {
-    struct awaited_reply awaited = {unique, 0, LATENCY_NONE, 0, 0};
+    struct awaited_reply awaited = {unique, 0, LATENCY_NONE, 0, {0, NULL}};
 
     pthread_mutex_lock(&channel->lock);
     for (size_t i = channel->nr_pending; i-- > 0;) {
@@ -52,7 +53,23 @@ static int backing_of(struct channel *channel, uint64_t handle) {
     return backing;
 }
 
-static void amend(struct channel *channel, uint32_t opcode, char *content, size_t size) {
+/* Request FUSE over io_uring in the answer to INIT; return whether that was possible. */
+static bool request_uring(struct channel *channel, struct protocol_init_out *out) {
+    int error = atomic_load(&channel->uring_offered) ? uring_prepared(channel->uring) : EOPNOTSUPP;
+
+    if (error != 0) {
+        uring_refuse(channel->uring, error);
+        return false;
+    }
+    out->flags |= PROTOCOL_INIT_EXT;
+    out->flags2 |= PROTOCOL_INIT2_OVER_IO_URING;
+    if (out->max_pages > MAX_WRITE / PAGE) /* an entry must have room for the longest request */
+        out->max_pages = MAX_WRITE / PAGE;
+    return true;
+}
+
+/* Return whether FUSE over io_uring can begin once the kernel has the answer. */
+static bool amend(struct channel *channel, uint32_t opcode, char *content, size_t size) {
     if (opcode == PROTOCOL_INIT && size >= sizeof(struct protocol_init_out)) {
         struct protocol_init_out *out = (void *)content;
 
@@ -68,6 +85,8 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
             out->max_stack_depth = channel->stack_depth;
             atomic_store(&channel->granted, true);
         }
+        if (channel->uring != NULL)
+            return request_uring(channel, out);
     } else if (opcode == PROTOCOL_OPEN || opcode == PROTOCOL_CREATE) {
         size_t before = opcode == PROTOCOL_CREATE ? PROTOCOL_ENTRY_OUT_SIZE : 0;
         struct protocol_open_out *out = (void *)(content + before);
@@ -81,6 +100,7 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
             }
         }
     }
+    return false;
 }
 
 /* A failure is not one of libfuse's: the kernel withdraws unanswered requests (a RELEASE) when the connection ends, and
@@ -88,14 +108,16 @@ static void amend(struct channel *channel, uint32_t opcode, char *content, size_
 static void deliver(struct channel *channel, char *content, size_t size) {
     const struct protocol_out_header *header = (const void *)content;
     struct awaited_reply awaited;
+    bool begins = false;
 
-    if (size < sizeof *header)
+    if (size < sizeof *header || header->len != size)
         return;
     awaited = take_pending(channel, header->unique);
     if (header->error == 0)
-        amend(channel, awaited.opcode, content + sizeof *header, size - sizeof *header);
-    while (write(channel->readers[awaited.reader].device, content, size) < 0 && errno == EINTR)
-        ;
+        begins = amend(channel, awaited.opcode, content + sizeof *header, size - sizeof *header);
+    channel_send(channel, awaited.origin, header, content + sizeof *header);
+    if (begins)
+        uring_begin(channel->uring);
     latency_record(channel->latencies, awaited.kind, (uint64_t)(channel_now() - awaited.began), false);
 }
 

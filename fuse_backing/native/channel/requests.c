@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 /* Return the size of the structure with which a request's body begins; -1 for an opcode that Python does not serve. */
 static ssize_t fixed_size(uint32_t opcode) {
@@ -64,15 +62,16 @@ static struct channel_request *left(struct channel_reader *reader, size_t size, 
     const struct protocol_in_header *header = (const void *)reader->buffer;
     struct channel_request *request;
     bool large = size >= LARGE;
-    char *buffer = reader->buffer;
+    char *buffer = reader->buffer, *other = large ? channel_buffer(reader->channel) : NULL;
     void *room;
 
-    if (large) {
-        char *next = channel_buffer(reader->channel);
-
-        if (next == NULL)
-            return NULL;
-        reader->buffer = next;
+    if (large && other == NULL)
+        return NULL;
+    if (large && reader->worker != NULL) { /* an entry keeps its memory */
+        buffer = memcpy(other, reader->buffer, size);
+        room = room_of(buffer);
+    } else if (large) {
+        reader->buffer = other;
         room = room_of(buffer);
     } else {
         if (posix_memalign(&room, PAGE, PAGE - BEFORE_DATA + size) != 0)
@@ -81,7 +80,7 @@ static struct channel_request *left(struct channel_reader *reader, size_t size, 
     }
     request = room;
     *request = (struct channel_request){NULL, header->unique, header->nodeid, header->opcode, awaited->kind,
-                                        awaited->began, awaited->reader, large, size - sizeof *header,
+                                        awaited->began, awaited->origin, large, size - sizeof *header,
                                         buffer + sizeof *header};
     return request;
 }
@@ -139,14 +138,10 @@ struct channel_request *channel_take(struct channel *channel) {
 bool channel_reply(struct channel *channel, const struct channel_request *request, int error, const void *content,
                    size_t size) {
     struct protocol_out_header header = {(uint32_t)(sizeof header + size), -error, request->unique};
-    struct iovec iov[2] = {{&header, sizeof header}, {(void *)content, size}};
-    ssize_t written;
+    bool sent = channel_send(channel, request->origin, &header, content);
 
-    do
-        written = writev(channel->readers[request->reader].device, iov, 2);
-    while (written < 0 && errno == EINTR);
     latency_record(channel->latencies, request->kind, (uint64_t)(channel_now() - request->began), false);
-    return written >= 0;
+    return sent;
 }
 
 void channel_request_free(struct channel *channel, struct channel_request *request) {

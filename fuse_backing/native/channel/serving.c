@@ -6,22 +6,7 @@
 #include <unistd.h>
 
 #include "punch/punch.h"
-
-void channel_answer(struct channel_reader *reader, uint64_t unique, int error) {
-    /* After ENOSYS the kernel would no longer send the operation, for any file. */
-    struct protocol_out_header header = {sizeof header, error == ENOSYS ? -EOPNOTSUPP : -error, unique};
-
-    while (write(reader->device, &header, sizeof header) < 0 && errno == EINTR)
-        ;
-}
-
-static void answer_with(struct channel_reader *reader, uint64_t unique, const void *content, size_t size) {
-    struct protocol_out_header header = {(uint32_t)(sizeof header + size), 0, unique};
-    struct iovec iov[2] = {{&header, sizeof header}, {(void *)content, size}};
-
-    while (writev(reader->device, iov, 2) < 0 && errno == EINTR)
-        ;
-}
+#include "uring.h"
 
 static bool find_file(struct channel *channel, uint64_t handle, struct announced_file *file) {
     pthread_mutex_lock(&channel->lock);
@@ -39,9 +24,9 @@ void channel_answer_served(struct channel_reader *reader, char *content) {
 
     atomic_fetch_add(&reader->channel->served, 1);
     if (header->opcode == PROTOCOL_READ)
-        answer_with(reader, header->unique, content + BEFORE_DATA, read->size);
+        channel_answer_with(reader, header->unique, content + BEFORE_DATA, read->size);
     else if (header->opcode == PROTOCOL_WRITE)
-        answer_with(reader, header->unique, &out, sizeof out);
+        channel_answer_with(reader, header->unique, &out, sizeof out);
     else
         channel_answer(reader, header->unique, 0);
 }
@@ -63,7 +48,8 @@ static void send_read(void *sender, struct iovec *content, unsigned count) {
 static bool plane_has_served(struct channel_reader *reader, enum plane_kind kind, uint64_t handle, uint64_t offset,
                              uint32_t size) {
     struct plane_request request = {kind, handle, offset, size, reader->buffer + BEFORE_DATA,
-                                    channel_owner(reader->buffer), send_read, reader};
+                                    channel_owner(reader->buffer), reader->worker != NULL,
+                                    reader->worker == NULL ? send_read : NULL, reader};
 
     switch (plane_serve(reader->channel->plane, reader->number, &request)) {
     case PLANE_SERVED:
@@ -88,6 +74,7 @@ bool channel_serve_read(struct channel_reader *reader, size_t size) {
     char *content = reader->buffer;
     const struct protocol_in_header *header = (const void *)content;
     const struct protocol_read_in *in = (const void *)(content + sizeof *header);
+    char *data = content + BEFORE_DATA;
     struct announced_file file;
     ssize_t done;
 
@@ -99,12 +86,12 @@ bool channel_serve_read(struct channel_reader *reader, size_t size) {
         return false;
     atomic_fetch_add(&channel->served, 1);
     do /* the signal that ends the thread must not fail a read of the host's file */
-        done = pread((int)in->fh, reader->data, in->size, (off_t)in->offset);
+        done = pread((int)in->fh, data, in->size, (off_t)in->offset);
     while (done < 0 && errno == EINTR);
     if (done < 0)
         channel_answer(reader, header->unique, errno);
     else
-        answer_with(reader, header->unique, reader->data, (size_t)done);
+        channel_answer_with(reader, header->unique, data, (size_t)done);
     return true;
 }
 
@@ -137,7 +124,7 @@ bool channel_serve_write(struct channel_reader *reader, size_t size) {
         }
         out.size += (uint32_t)done;
     }
-    answer_with(reader, header->unique, &out, sizeof out);
+    channel_answer_with(reader, header->unique, &out, sizeof out);
     return true;
 }
 
@@ -202,6 +189,12 @@ bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
         return false;
     if (channel->plane != NULL)
         return plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0);
+    if (reader->worker != NULL) {
+        if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
+            return false;
+        atomic_fetch_add(&channel->served, 1);
+        return uring_flushes(reader, (int)in->fh, in->fsync_flags & PROTOCOL_FSYNC_DATA);
+    }
     if (atomic_fetch_add(&channel->flushing, 1) + 1 < channel->nr_readers &&
         atomic_load(&channel->limit) != 0 && find_file(channel, in->fh, &file)) {
         served = true;

@@ -8,14 +8,6 @@
 
 #define MOST_READS 16 /* before transfers begin and completions are looked for: a busy reader would never wait */
 
-/* A taken request is in the first page of its buffer. So is a spare buffer of the reader. */
-struct taken_request {
-    struct taken_request *next;
-    struct awaited_reply awaited;
-    size_t size; /* bytes of the request */
-};
-_Static_assert(sizeof(struct taken_request) + BEFORE_DATA <= PAGE, "both fit into one page");
-
 static struct taken_request *request_in(char *buffer) {
     return (struct taken_request *)(buffer - (PAGE - BEFORE_DATA));
 }
@@ -32,7 +24,7 @@ void channel_taken(char *buffer, size_t size, const struct awaited_reply *awaite
     *request_in(buffer) = (struct taken_request){NULL, *awaited, size};
 }
 
-static unsigned nr_taken(const struct channel_reader *reader) {
+unsigned channel_nr_taken(const struct channel_reader *reader) {
     return reader->channel->plane == NULL ? 0 : plane_taken(reader->channel->plane, reader->number);
 }
 
@@ -40,7 +32,7 @@ static unsigned nr_taken(const struct channel_reader *reader) {
 static bool has_buffer(struct channel_reader *reader) {
     if (reader->buffer != NULL)
         return true;
-    if (nr_taken(reader) == PLANE_MOST_TAKEN)
+    if (channel_nr_taken(reader) == PLANE_MOST_TAKEN)
         return false;
     if (reader->spares == NULL) {
         reader->buffer = channel_buffer(reader->channel);
@@ -51,9 +43,12 @@ static bool has_buffer(struct channel_reader *reader) {
     return reader->buffer != NULL;
 }
 
+/* Keep the buffer of a request that is no longer taken. An entry keeps its own. */
 static void keep_spare(struct channel_reader *reader, char *buffer) {
     struct taken_request *spare = request_in(buffer);
 
+    if (reader->worker != NULL)
+        return;
     spare->next = reader->spares;
     reader->spares = spare;
 }
@@ -75,6 +70,7 @@ static void answer_completed(struct channel_reader *reader) {
     while (plane_completed(channel->plane, reader->number, &completion)) {
         struct taken_request *request = completion.owner;
 
+        reader->origin = request->awaited.origin;
         if (completion.served) {
             channel_answer_served(reader, buffer_of(request));
             latency_record(channel->latencies, request->awaited.kind,
@@ -95,6 +91,7 @@ static void leave_failed(struct channel_reader *reader) {
         struct taken_request request = *reader->failed;
 
         reader->buffer = buffer_of(reader->failed);
+        reader->origin = request.awaited.origin;
         reader->failed = request.next;
         channel_queue(reader, request.size, &request.awaited);
         keep_spare(reader, reader->buffer);
@@ -102,9 +99,56 @@ static void leave_failed(struct channel_reader *reader) {
     reader->buffer = own;
 }
 
+void channel_make_room(struct channel_reader *reader) {
+    while (channel_nr_taken(reader) == PLANE_MOST_TAKEN) {
+        plane_wait(reader->channel->plane, reader->number, -1, true);
+        answer_completed(reader);
+    }
+}
+
+void channel_answer_completed(struct channel_reader *reader) {
+    if (channel_nr_taken(reader) > 0)
+        answer_completed(reader);
+    leave_failed(reader);
+}
+
+void channel_answer_taken(struct channel_reader *reader, char *buffer, int error) {
+    struct awaited_reply *awaited = &request_in(buffer)->awaited;
+
+    reader->origin = awaited->origin;
+    channel_answer(reader, awaited->unique, error);
+    latency_record(reader->channel->latencies, awaited->kind, (uint64_t)(channel_now() - awaited->began), true);
+}
+
+void channel_hold(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited) {
+    struct taken_request *request = request_in(reader->buffer), **place = &reader->held;
+
+    while (*place != NULL && (*place)->awaited.unique < awaited->unique)
+        place = &(*place)->next;
+    *request = (struct taken_request){*place, *awaited, size};
+    *place = request;
+}
+
+void channel_leave_held(struct channel_reader *reader, bool all) {
+    struct order *order = &reader->channel->order;
+
+    while (reader->held != NULL) {
+        struct taken_request request = *reader->held;
+        uint64_t unique = request.awaited.unique;
+
+        if (!all && !order_is_complete(order, unique, request.awaited.began + order->patience))
+            return;
+        reader->buffer = buffer_of(reader->held);
+        reader->origin = request.awaited.origin;
+        reader->held = request.next;
+        channel_queue(reader, request.size, &request.awaited);
+        order_decide(order, unique);
+    }
+}
+
 void channel_complete_taken(struct channel_reader *reader) {
-    while (nr_taken(reader) > 0) {
-        plane_wait(reader->channel->plane, reader->number, -1);
+    while (channel_nr_taken(reader) > 0) {
+        plane_wait(reader->channel->plane, reader->number, -1, false);
         answer_completed(reader);
     }
 }
@@ -125,7 +169,7 @@ static void set_waiting(struct channel_reader *reader, bool waits) {
  * loop device's worker needs. Both were slower when measured. With taken requests the thread reads while there are
  * more, and then waits for completions. */
 ssize_t channel_next(struct channel_reader *reader) {
-    while (nr_taken(reader) > 0) {
+    while (channel_nr_taken(reader) > 0) {
         bool ready = has_buffer(reader);
 
         if (ready && reader->nr_reads++ < MOST_READS) {
@@ -136,7 +180,7 @@ ssize_t channel_next(struct channel_reader *reader) {
             if (size >= 0 || errno != EAGAIN)
                 return size;
         }
-        plane_wait(reader->channel->plane, reader->number, ready ? reader->reading : -1);
+        plane_wait(reader->channel->plane, reader->number, ready ? reader->reading : -1, false);
         reader->nr_reads = 0;
         answer_completed(reader);
         leave_failed(reader);

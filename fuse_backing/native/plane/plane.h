@@ -43,7 +43,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define PLANE_MOST_READERS 16
+#define PLANE_MOST_READERS 32
 #define PLANE_MOST_TAKEN 32 /* requests in flight for one reader */
 #define PLANE_TAKERS 2      /* readers at work while the requests of all pools are taken */
 
@@ -66,6 +66,7 @@ struct plane_request {
     uint32_t size;
     char *data;  /* the data to write, or room for those to read; in whole pages for a block device (O_DIRECT) */
     void *owner; /* plane_completed returns it; NULL: the request must not be taken */
+    bool must_go_on; /* the reader must not wait for a flush: it is taken, whatever the pool is on */
     /* Sends what was read from where it is, while no holder can change it; NULL: it must be in `data`. The first of the
      * `count` vectors is for a header. The others are only for system calls: where the file cannot be read these fail
      * with EFAULT, but the program itself would get SIGBUS. */
@@ -95,8 +96,9 @@ enum plane_answer plane_serve(struct plane *plane, unsigned reader, const struct
 /* Return the number of requests that a reader has taken, and that plane_completed has not returned. */
 unsigned plane_taken(struct plane *plane, unsigned reader);
 /* Begin the transfers of the taken requests, and wait until one is complete or a signal comes. The last reader that
- * would wait also returns when its `device` is readable, unless that is -1: so one reader always sees new requests. */
-void plane_wait(struct plane *plane, unsigned reader, int device);
+ * would wait also returns when its `device` is readable, unless that is -1: so one reader always sees new requests. A
+ * reader that is `alone` with its device always does. */
+void plane_wait(struct plane *plane, unsigned reader, int device, bool alone);
 /* Take the next complete request of a reader, if there is one. */
 bool plane_completed(struct plane *plane, unsigned reader, struct plane_completion *completion);
 /* Rest while enough other readers are at work: one that takes requests serves many, and more only disturb each other.

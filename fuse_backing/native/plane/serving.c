@@ -132,7 +132,8 @@ static enum plane_answer serve_flush(struct plane *plane, unsigned number, struc
                                      const struct plane_request *request) {
     bool served;
 
-    if (device->pool->takes && request->owner != NULL && plane_take(plane, number, device, request, NULL, 0))
+    if ((device->pool->takes || request->must_go_on) && request->owner != NULL &&
+        plane_take(plane, number, device, request, NULL, 0))
         return PLANE_TAKEN;
     served = atomic_fetch_add(&plane->flushing, 1) + 1 < plane_at_work(plane) && plane_taken(plane, number) == 0 &&
              fdatasync(device->pool->fd) == 0;

@@ -34,10 +34,10 @@ unsigned plane_taken(struct plane *plane, unsigned number) {
     return plane->readers[number].ring == NULL ? 0 : ring_taken(plane->readers[number].ring);
 }
 
-void plane_wait(struct plane *plane, unsigned number, int device) {
+void plane_wait(struct plane *plane, unsigned number, int device, bool alone) {
     bool is_last = atomic_fetch_add(&plane->waiting, 1) + 1 >= plane_at_work(plane);
 
-    ring_wait(plane->readers[number].ring, is_last ? device : -1);
+    ring_wait(plane->readers[number].ring, is_last || alone ? device : -1);
     atomic_fetch_sub(&plane->waiting, 1);
 }
 

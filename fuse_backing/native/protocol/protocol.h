@@ -1,5 +1,5 @@
-/* The structures of the FUSE protocol that the channel reads and writes: include/uapi/linux/fuse.h of Linux 6.9 and
- * later. They are copied here, since the headers of older distributions lack passthrough.
+/* The structures of the FUSE protocol that the channel reads and writes: include/uapi/linux/fuse.h of Linux 6.14 and
+ * later. They are copied here, since the headers of older distributions lack passthrough and io_uring.
  *
  * Owned by: nobody; this header has only layouts. */
 #ifndef FUSE_BACKING_PROTOCOL_H
@@ -28,9 +28,12 @@ enum {
     PROTOCOL_LSEEK = 46,
 };
 
+enum { PROTOCOL_URING_REGISTER = 1, PROTOCOL_URING_COMMIT_AND_FETCH = 2 }; /* the commands of an entry of io_uring */
+
 #define PROTOCOL_WRITEBACK_CACHE (1u << 16)
 #define PROTOCOL_INIT_EXT (1u << 30)
 #define PROTOCOL_INIT2_PASSTHROUGH (1u << (37 - 32))
+#define PROTOCOL_INIT2_OVER_IO_URING (1u << (41 - 32))
 #define PROTOCOL_FOPEN_PASSTHROUGH (1u << 7)
 #define PROTOCOL_ENTRY_OUT_SIZE 128
 #define PROTOCOL_SETATTR_SIZE (1u << 3)
@@ -115,6 +118,21 @@ struct protocol_statfs_out {
     uint32_t spare[6];
 };
 
+/* The headers of an entry of io_uring. A request has its struct protocol_in_header first, then the structure of its
+ * opcode; an answer has its struct protocol_out_header first. All that follows is in the payload. */
+struct protocol_uring_headers {
+    char first[128], opcode[128];
+    uint64_t flags, commit_id;
+    uint32_t payload_size, padding;
+    uint64_t reserved;
+};
+
+struct protocol_uring_command { /* in the submission, from its byte 48 on */
+    uint64_t flags, commit_id;
+    uint16_t queue;
+    uint8_t padding[6];
+};
+
 struct protocol_backing_map {
     int32_t fd;
     uint32_t flags;
@@ -129,6 +147,8 @@ _Static_assert(sizeof(struct protocol_fallocate_in) == 32, "fuse_fallocate_in ha
 _Static_assert(sizeof(struct protocol_read_in) == 40, "fuse_read_in has 40 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_write_in) == 40, "fuse_write_in has 40 bytes in the kernel");
 
+_Static_assert(sizeof(struct protocol_uring_headers) == 288, "fuse_uring_req_header has 288 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_uring_command) == 24, "fuse_uring_cmd_req has 24 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_statfs_out) == 80, "fuse_statfs_out has 80 bytes in the kernel");
 
 #define PROTOCOL_DEVICE_CLONE _IOR(229, 0, uint32_t)

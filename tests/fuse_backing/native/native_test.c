@@ -13,6 +13,7 @@ int main(int count, char **arguments) {
     test_the_account();
     test_a_punch();
     test_the_channel();
+    test_the_rings_of_a_channel();
     test_the_latencies();
     test_the_order();
     test_the_plane();

@@ -36,6 +36,7 @@ int file_with(size_t blocks);
 void test_the_account(void);
 void test_a_punch(void);
 void test_the_channel(void);
+void test_the_rings_of_a_channel(void);
 void test_the_latencies(void);
 void test_the_order(void);
 void test_the_plane(void);

@@ -30,7 +30,8 @@ static void copied(void *sender, struct iovec *content, unsigned count) {
 }
 
 static struct plane_request a_request(enum plane_kind kind, uint64_t offset, uint32_t size, char *data) {
-    return (struct plane_request){kind, HANDLE, offset, size, data, takes ? data : NULL, sends ? copied : NULL, data};
+    return (struct plane_request){kind, HANDLE, offset, size, data, takes ? data : NULL, false,
+                                  sends ? copied : NULL, data};
 }
 
 /* Serve a request, and wait for it if it is taken. */
@@ -48,7 +49,7 @@ static bool served(struct plane *plane, unsigned reader, const struct plane_requ
         CHECK(takes && plane_taken(plane, reader) == 1);
         CHECK(!plane_is_idle(plane, request->handle));
         while (!plane_completed(plane, reader, &completion))
-            plane_wait(plane, reader, -1);
+            plane_wait(plane, reader, -1, false);
         CHECK(completion.owner == request->owner && plane_taken(plane, reader) == 0);
         return completion.served;
     case PLANE_LEFT:
@@ -260,7 +261,7 @@ static void *reads_and_writes(void *argument) {
         struct plane_request request;
 
         while (slot->busy || (plane_taken(work.plane, reader) > 0 && rand_r(&seed) % 8 == 0)) {
-            plane_wait(work.plane, reader, -1);
+            plane_wait(work.plane, reader, -1, false);
             complete(reader);
         }
         slot->block = (unsigned)rand_r(&seed) % BLOCKS;
@@ -277,12 +278,12 @@ static void *reads_and_writes(void *argument) {
             break;
         case PLANE_LEFT: /* the holder may wait for what this reader has taken */
             if (plane_taken(work.plane, reader) > 0)
-                plane_wait(work.plane, reader, -1);
+                plane_wait(work.plane, reader, -1, false);
             complete(reader);
         }
     }
     while (plane_taken(work.plane, reader) > 0) {
-        plane_wait(work.plane, reader, -1);
+        plane_wait(work.plane, reader, -1, false);
         complete(reader);
     }
     plane_leave(work.plane, reader);

@@ -9,6 +9,10 @@
 #include "wire.h"
 
 struct wire wire_new(bool passthrough) {
+    return wire_new_with(passthrough, NULL);
+}
+
+struct wire wire_new_with(bool passthrough, int (*request)(struct channel *)) {
     struct wire wire;
     int ends[2], size = 1 << 20;
 
@@ -22,6 +26,7 @@ struct wire wire_new(bool passthrough) {
     close(ends[1]);
     wire.libfuse = channel_libfuse(wire.channel);
     CHECK(wire.libfuse >= 0 && channel_libfuse(wire.channel) == -1);
+    CHECK(request == NULL || request(wire.channel) == 0);
     CHECK(channel_start(wire.channel) == 0);
     return wire;
 }

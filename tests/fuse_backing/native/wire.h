@@ -16,6 +16,8 @@ struct wire {
 };
 
 struct wire wire_new(bool passthrough);
+/* The same, after a request to the channel, which returns 0. */
+struct wire wire_new_with(bool passthrough, int (*request)(struct channel *));
 void wire_free(struct wire *wire);
 void request(struct wire *wire, uint32_t opcode, uint64_t unique, const void *body, size_t size);
 /* Wait for the answer to `unique`; return its error, and its body in `body`. */

@@ -2,11 +2,13 @@
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 
 import click
 import trio
 
+from fuse_backing.fuse_uring import Transport
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.statuses import DONE, FAILED
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
@@ -53,28 +55,34 @@ def status(as_json: bool) -> int:
     """Show the state and the devices of the emulated device-mapper.
 
     The line of a pool has its data plane. C threads serve its thin devices, or Python, for the reason given.
+    The first line has the way of the kernel's requests, /dev/fuse or io_uring.
     """
     places = Places.of_this_user()
-    devices, planes = trio.run(_look, places) if answers(places) else (None, {})
+    devices, planes, transport = trio.run(_look, places) if answers(places) else (None, {}, None)
     if as_json:
         running = devices is not None
-        click.echo(json.dumps({"running": running, "devices": devices or [], "data_planes": planes}))
+        shown = None if transport is None else asdict(transport)
+        document = {"running": running, "devices": devices or [], "data_planes": planes, "transport": shown}
+        click.echo(json.dumps(document))
     elif devices is None:
         fix = if_not_root("Its devices") or ". To start it, run: thinsim dm start"
         click.echo(f"The emulated device-mapper is not running{fix}")
     else:
         count = f"{len(devices)} device{'' if len(devices) == 1 else 's'}"
-        click.echo(f"running, {count}; log: {places.log}")
+        way = "" if transport is None else f"; requests through {transport.name}"
+        click.echo(f"running, {count}{way}; log: {places.log}")
+        if transport is not None and transport.reason:
+            click.echo(f"no FUSE over io_uring: {transport.reason}")
         for name in devices:
             click.echo(f"{name}, data plane: {planes[name]}" if name in planes else name)
     return DONE if devices is not None else FAILED
 
 
-async def _look(places: Places) -> tuple[list[str], dict[str, str]]:
-    """Return the names of the devices, and the data plane of each pool by its name."""
+async def _look(places: Places) -> tuple[list[str], dict[str, str], Transport]:
+    """Return the names of the devices, the data plane of each pool by its name, and the transport."""
     dm = EmulatedDeviceMapper(places.verbs)
     devices, planes = await dm.list(), {}
     for name in devices:
         with suppress(DeviceMapperError):  # it is no pool, or is gone meanwhile
             planes[name] = (await dm.plane_traffic(name)).backend
-    return devices, planes
+    return devices, planes, await dm.transport()

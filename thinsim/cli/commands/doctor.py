@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 import trio
 
-from fuse_backing import runtime, unmounting
+from fuse_backing import fuse_switch, runtime, unmounting
 from fuse_backing.errors import FuseBackingError
+from fuse_backing.fuse_uring import SWITCH
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.output_console import print_table, print_words
@@ -44,7 +45,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
     acts: list[str] = []
     if clean:
         problems += recover_abandoned(acts.append)
-        problems += _clear_dead_stores(acts)
+        problems += _clear_dead_stores(acts) + _restore_switch(acts)
     findings = probe_rigs(directory or Path(tempfile.gettempdir()))
     try:
         choice = choose_rig(AUTO, findings)
@@ -60,6 +61,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
             "findings": [asdict(finding) for finding in findings],
             "runs": [_run(run) for run in runs],
             "dead_stores": [str(mountpoint) for mountpoint in dead],
+            "fuse_switch_left_on": fuse_switch.left_on(),
             "cleaned": acts,
             "problems": problems,
         }
@@ -81,6 +83,16 @@ def _clear_dead_stores(acts: list[str]) -> list[str]:
         except FuseBackingError as error:
             problems.append(str(error))
     return problems
+
+
+def _restore_switch(acts: list[str]) -> list[str]:
+    """Turn off the kernel's switch of FUSE over io_uring if a killed server has left it on."""
+    try:
+        if fuse_switch.restore_left():
+            acts.append(f"turned off {SWITCH}")
+    except OSError as error:
+        return [f"{SWITCH}: {error.strerror}"]
+    return []
 
 
 def _run(run: JournalContent) -> dict[str, object]:
@@ -119,6 +131,10 @@ def _print(
         print_words(
             f"the server of the backing store on {mountpoint} has died. To unmount it, run: "
             "thinsim doctor --clean"
+        )
+    if fuse_switch.left_on():
+        print_words(
+            f"a server that was killed has left {SWITCH} on. To turn it off, run: thinsim doctor --clean"
         )
 
 

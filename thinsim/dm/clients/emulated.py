@@ -6,6 +6,7 @@ from typing import Any
 
 from fuse_backing.control import ControlClient
 from fuse_backing.errors import ControlError, ServerGoneError
+from fuse_backing.fuse_uring import Transport
 from thinsim.dm.activity import Activity, ActivityKind
 from thinsim.dm.interface import DeviceInfo
 from thinsim.dm.names import MAPPER
@@ -79,6 +80,10 @@ class EmulatedDeviceMapper:
     async def plane_traffic(self, pool: str | None = None) -> PlaneTraffic:
         """Return what was served without Python, for a pool or for all. No counter of the kernel has it."""
         return PlaneTraffic(**await self._call("traffic", **({} if pool is None else {"name": pool})))
+
+    async def transport(self) -> Transport:
+        """Return the way of the requests of all devices from the kernel to the emulated device-mapper."""
+        return Transport(**await self._call("transport"))
 
     async def start_trace(self) -> None:
         """Start to record each write and discard on thin devices."""

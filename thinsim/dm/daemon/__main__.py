@@ -10,11 +10,13 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.control import ControlServer
 from fuse_backing.session import mounted
 from thinsim.block.linux import LinuxBlockDevice
@@ -29,6 +31,7 @@ from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.pool.plane import NoPlane
 from thinsim.dm.emulator.runner import on_thread
 from thinsim.errors import ThinsimError
+from thinsim.machine.fuse_transport import wanted_transport
 from thinsim.machine.journal import Journal, TakenKind
 from thinsim.machine.recovery import recover_abandoned
 
@@ -83,6 +86,7 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
             plane = NativePlane()
             channel = plane.channel()
             served = channel is not None
+            channel = replace(channel or ChannelOptions(), uring=wanted_transport())
             operations = VolumeOperations(
                 arguments.mountpoint,
                 on_released,
@@ -104,16 +108,18 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
                     fsname="thinsim-volumes",
                     subtype="thinsim",
                     channel=channel,
-                ),
+                ) as session,
                 mapper.running(),
             ):
+                plane.transport = session.transport
                 if served:
                     nursery.start_soon(plane.watch)
                 if registry is not None:
                     await restore(mapper, registry.load())
                     mapper.when_changed = partial(registry.save, mapper)
                     mapper.when_changed()
-                await nursery.start(ControlServer(verb_handlers(mapper)).serve, arguments.control)
+                verbs = ControlServer(verb_handlers(mapper, session.transport))
+                await nursery.start(verbs.serve, arguments.control)
                 if arguments.control_device is not None:
                     await nursery.start(serve_control_device, arguments.control_device, IoctlService(mapper))
                 if arguments.ready_fd is not None:

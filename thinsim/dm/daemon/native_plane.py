@@ -15,6 +15,7 @@ import trio
 
 from fuse_backing.channel_options import ChannelOptions
 from fuse_backing.extension import native
+from fuse_backing.fuse_uring import DEVICE, IO_URING
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.block.loop_file import FileBelow, open_loop_file
@@ -32,6 +33,8 @@ VARIABLE = "THINSIM_PLANE"
 FILE = "the file under the data device"
 RING = "io_uring on the data device"
 THREADS_ALONE = "plain reads and writes on the data device"
+THROUGH_URING = "; its requests come through io_uring"
+"""The end of a backend's name if the session has FUSE over io_uring."""
 THREADS = 4
 TABLE_BYTES = 64 << 20
 """The tables of all devices take at most this many bytes: 16 million mapped blocks."""
@@ -60,6 +63,8 @@ class NativePlane:
         self._waiting = 0
         self._pools: list[NativePoolPlane] = []
         self._closed = PlaneTraffic()
+        self.transport = DEVICE
+        """The way of the session's requests."""
 
     @staticmethod
     def channel() -> ChannelOptions | None:
@@ -178,7 +183,8 @@ class NativePoolPlane:
         return self._below
 
     def traffic(self) -> PlaneTraffic:
-        served = PlaneTraffic(*native.plane_counts(self._pool), backend=self._backend.name)
+        through = THROUGH_URING if self._plane.transport is IO_URING else ""
+        served = PlaneTraffic(*native.plane_counts(self._pool), backend=self._backend.name + through)
         below = self._below
         if below is None:
             return served

@@ -4,14 +4,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, astuple
 from typing import Any
 
+from fuse_backing.fuse_uring import DEVICE, Transport
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.errors import KernelError, ThinsimError
 
 VerbHandler = Callable[[dict[str, Any]], Awaitable[object]]
 
 
-def verb_handlers(dm: LocalDeviceMapper) -> Mapping[str, VerbHandler]:
+def verb_handlers(dm: LocalDeviceMapper, transport: Transport = DEVICE) -> Mapping[str, VerbHandler]:
     """Return the handlers by command name; a handler takes the verb's arguments by name."""
+
+    async def show_transport(arguments: dict[str, Any]) -> object:
+        return asdict(transport)
 
     async def info(arguments: dict[str, Any]) -> object:
         return asdict(await dm.info(**arguments))
@@ -60,6 +64,7 @@ def verb_handlers(dm: LocalDeviceMapper) -> Mapping[str, VerbHandler]:
             "mappings": mappings,
             "check": checked,
             "traffic": traffic,
+            "transport": show_transport,
             "trace-start": trace_start,
             "trace-take": trace_take,
             "activity-take": activity_take,
