@@ -49,7 +49,9 @@ class Holding(OneFile):
     ) -> pyfuse3.EntryAttributes:
         return await self.getattr(1000 + int(name), ctx)
 
-    async def write(self, fh: int, off: int, buf: bytes) -> int:
+    async def write(
+        self, fh: int, off: int, buf: bytes | memoryview, ended: Callable[[], object] | None = None
+    ) -> int:
         self.written[off] = bytes(buf)
         await self.may.wait()
         return len(buf)
