@@ -5,6 +5,7 @@ that file alone, which all others are compared with. All servers run in sessions
 servers do: the scheduler gives each session its share (sched(7), autogroup).
 """
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -16,12 +17,14 @@ from benchmarks.backing_contenders import nbdfuse, programs, server, sparse, two
 from benchmarks.backing_rows import UnsupportedError
 from benchmarks.qemu_monitor import QemuMonitor
 from benchmarks.thin_pool import thin_pool
+from fuse_backing.fuse_uring import SWITCH, FuseUring, lack
 from thinsim.block import loop
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 
 PLAIN = "plain loop"
 THIN = "thin device"
 NO_FILE = "thin device, no file below"
+OVER_URING = "thin device, FUSE over io_uring"
 BY_PYTHON = "thin device, Python alone"
 KERNEL = "kernel dm-thin"
 QCOW2 = "qcow2 over FUSE"
@@ -75,9 +78,11 @@ def _plain(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
         yield ProvisionedDevice(device)
 
 
-def _thin(*words: str, plane: str = "on") -> Callable[[Path, int], Iterator[ProvisionedDevice]]:
+def _thin(
+    *words: str, plane: str = "on", uring: FuseUring = FuseUring.OFF
+) -> Callable[[Path, int], Iterator[ProvisionedDevice]]:
     def offer(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
-        with thin_pool(directory, size, *words, plane=plane) as pool:
+        with thin_pool(directory, size, *words, plane=plane, uring=uring) as pool:
             (path,) = pool.devices
             yield ProvisionedDevice(
                 path,
@@ -138,6 +143,12 @@ def _nbdkit(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
         yield ProvisionedDevice(device, refuse)
 
 
+def _no_uring() -> str | None:
+    """Return the reason why the kernel cannot offer FUSE over io_uring, even while its switch is on."""
+    lacking = lack()
+    return None if lacking is None or os.access(SWITCH, os.W_OK) else str(lacking)
+
+
 def _no_device_mapper() -> str | None:
     return None if kernel_has_device_mapper() else "this kernel has no device-mapper (--guest has one)"
 
@@ -146,6 +157,7 @@ CONTENDERS = (
     DeviceContender(PLAIN, lambda: None, _plain),
     DeviceContender(THIN, lambda: None, _thin()),
     DeviceContender(NO_FILE, lambda: None, _thin("--no-file-below")),
+    DeviceContender(OVER_URING, _no_uring, _thin(uring=FuseUring.ENABLE)),
     DeviceContender(KERNEL, _no_device_mapper, _thin("--kernel")),
     DeviceContender(QCOW2, programs("qemu-storage-daemon", "qemu-img"), _qcow2),
     DeviceContender(

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fuse_backing.fuse_uring import FuseUring
+from thinsim.machine.fuse_transport import VARIABLE
+
 
 @dataclass(frozen=True, slots=True)
 class ServedThinPool:
@@ -27,13 +30,21 @@ class ServedThinPool:
 
 
 @contextmanager
-def thin_pool(directory: Path, size: int, *words: str, plane: str = "on") -> Iterator[ServedThinPool]:
+def thin_pool(
+    directory: Path, size: int, *words: str, plane: str = "on", uring: FuseUring = FuseUring.OFF
+) -> Iterator[ServedThinPool]:
     """Run a pool with files in *directory* and devices of *size* bytes; take it down at the end.
 
-    *words* are options of ``benchmarks.thin_device``; *plane* is the value of ``THINSIM_PLANE``. Its journal
-    is in *directory*. Its process group keeps a terminal's Ctrl-C away.
+    *words* are options of ``benchmarks.thin_device``; *plane* is the value of ``THINSIM_PLANE``, and *uring*
+    chooses the way of the requests. Its journal is in *directory*. Its process group keeps a terminal's
+    Ctrl-C away.
     """
-    environment = {**os.environ, "THINSIM_PLANE": plane, "THINSIM_STATE_DIR": str(directory / "state")}
+    environment = {
+        **os.environ,
+        "THINSIM_PLANE": plane,
+        VARIABLE: uring.value,
+        "THINSIM_STATE_DIR": str(directory / "state"),
+    }
     command = [sys.executable, "-m", "benchmarks.thin_device", str(directory), str(size), *words]
     with subprocess.Popen(
         command,

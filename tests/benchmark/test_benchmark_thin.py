@@ -14,10 +14,12 @@ from click.testing import CliRunner
 from benchmarks import thin, thin_growth
 from benchmarks.backing_rows import MIB, TurnSizes
 from benchmarks.early_end import EndedEarlyError, check, heeding_signals, run
-from benchmarks.thin_contenders import BY_PYTHON, NO_FILE, PLAIN, THIN, ProvisionedDevice
+from benchmarks.thin_contenders import BY_PYTHON, NO_FILE, OVER_URING, PLAIN, THIN, ProvisionedDevice
 from benchmarks.thin_device import BLOCK_BYTES
 from benchmarks.thin_pool import ServedThinPool, thin_pool
 from benchmarks.thin_rows import BREAK, BREAK_SMALL, PROVISION, RANDOM_READ_ALONE, steps
+from fuse_backing.fuse_uring import IO_URING
+from tests.fuse_transports import missing_for
 from tests.repository import REPOSITORY
 from thinsim.block import loop
 from thinsim.cli.statuses import DONE, INTERRUPTED
@@ -38,7 +40,8 @@ def test_each_contender_has_figures(tmp_path: Path) -> None:
     assert done.exit_code == DONE, done.output
     measured = json.loads(figures.read_text())["measured"]
     rounds = {each["contender"]: each["rounds"] for each in measured if each["row"] == RANDOM_READ_ALONE.name}
-    assert set(rounds) == {PLAIN, THIN, NO_FILE, BY_PYTHON}
+    offered = {OVER_URING} if missing_for(IO_URING.name) is None else set()
+    assert set(rounds) == {PLAIN, THIN, NO_FILE, BY_PYTHON} | offered
     assert all(min(each) > 0 for each in rounds.values())
 
 

@@ -237,6 +237,7 @@ async def emulated_over_io_uring(directory: Path) -> AsyncIterator[EmulatedMappe
         async with emulated_mapper(directory) as mapper:
             assert await mapper.dm.transport() == IO_URING
             yield mapper
+        assert mapper.stack.dm_server.process.returncode == 0, "it was killed"
 
 
 @contextmanager

@@ -137,6 +137,7 @@ def test_a_key_that_is_missing_or_unknown_is_a_mismatch() -> None:
         ".more is not in DeviceMapperState",
         ".devices is missing",
         ".data_planes is missing",
+        ".transport is missing",
     ]
 
 

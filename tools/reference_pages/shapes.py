@@ -52,6 +52,15 @@ class ListedPool(TypedDict):
     """The pool's status line."""
 
 
+class TransportShape(TypedDict):
+    """A `TransportShape` is the way of FUSE's requests."""
+
+    name: str
+    """`/dev/fuse` or `io_uring`."""
+    reason: str
+    """The reason why it is not io_uring although that was wanted; otherwise empty."""
+
+
 class DeviceMapperState(TypedDict):
     """The object describes the emulated device-mapper of `thinsim env`."""
 
@@ -61,6 +70,8 @@ class DeviceMapperState(TypedDict):
     """The names of its devices."""
     data_planes: dict[str, str]
     """The data plane of each pool, by its name: the file that C threads use, or Python and the reason."""
+    transport: TransportShape | None
+    """The way of the kernel's requests; null if it does not run, or is older."""
 
 
 class RunJournal(TypedDict):
@@ -89,6 +100,8 @@ class Diagnosis(TypedDict):
     """Runs with resources on the machine."""
     dead_stores: list[str]
     """Mountpoints of stores whose server has died."""
+    fuse_switch_left_on: bool
+    """True if a server that was killed has left the kernel's switch of FUSE over io_uring on."""
     cleaned: list[str]
     """With `--clean`, the resources that were released."""
     problems: list[str]

@@ -148,12 +148,13 @@ bool ring_next(struct ring *ring, struct flight *flight) {
     return true;
 }
 
-/* The kernel frees a ring later, and its watch would keep the watched file open until then: so the watch ends first. */
+/* The kernel frees a ring later, and its watch would keep the watched file open until then: so the watch ends first.
+ * IORING_OP_POLL_REMOVE does not remove a watch that was just woken (EALREADY), and such a watch may then go on. */
 void ring_free(struct ring *ring) {
     if (ring->watching) {
         struct io_uring_sqe *entry = entry_of(ring);
 
-        io_uring_prep_poll_remove(entry, (uint64_t)WATCH);
+        io_uring_prep_cancel64(entry, WATCH, 0);
         entry->user_data = END;
         while (ring->watching) {
             io_uring_submit_and_wait(&ring->uring, 1);

@@ -40,6 +40,7 @@ void test_the_rings_of_a_channel(void);
 void test_the_latencies(void);
 void test_the_order(void);
 void test_the_plane(void);
+void test_a_ring(void);
 void test_taken_requests(void);
 void test_the_channel_under_pressure(void);
 void test_the_end_of_a_channel(void);
