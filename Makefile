@@ -71,7 +71,7 @@ test-vm: setup-vm
 	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
 	    tests/dm tests/machine tests/rig tests/snapshotter tests/workload $(TEST_ARGUMENTS)
 
-# Half an hour: the tests that `make test` runs in a shorter form or not at all.
+# Most of an hour: the tests that `make test` runs in a shorter form or not at all.
 .PHONY: test-long
 test-long: setup
 	THINSIM_LONG_TESTS=1 $(BIN)/python -m pytest -m long $(TEST_ARGUMENTS)

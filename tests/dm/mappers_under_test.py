@@ -47,6 +47,9 @@ METADATA_SIZE = Bytes(8 << 20)
 POOL = "bench-pool"
 
 
+StackOpener = Callable[[Path, PoolShape, Journal], AbstractAsyncContextManager[EmulatedStack]]
+
+
 class MapperUnderTest(Protocol):
     """A `MapperUnderTest` has a device-mapper and two devices for a pool. Its I/O raises ``OSError``."""
 
@@ -216,12 +219,17 @@ async def process_mapper(directory: Path) -> AsyncIterator[ProcessMapper]:
 
 
 @asynccontextmanager
-async def emulated_mapper(directory: Path, data_size: Bytes = DATA_SIZE) -> AsyncIterator[EmulatedMapper]:
-    """Start a mapper with servers, FUSE and loop devices; one at a time, since all have the same names."""
+async def emulated_mapper(
+    directory: Path, data_size: Bytes = DATA_SIZE, opened: StackOpener = open_stack
+) -> AsyncIterator[EmulatedMapper]:
+    """Start a mapper with servers, FUSE and loop devices; one at a time, since all have the same names.
+
+    *opened* sets up what is below a pool.
+    """
     journal = Journal.create()
     shape = PoolShape("pool", data_size=data_size, metadata_size=METADATA_SIZE)
     with _names_in_dev():
-        async with open_stack(directory, shape, journal) as stack:
+        async with opened(directory, shape, journal) as stack:
             yield EmulatedMapper(stack, stack.dm, str(stack.metadata.path), str(stack.data.path))
     journal.close()
 

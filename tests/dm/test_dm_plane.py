@@ -11,17 +11,15 @@ import trio
 
 from tests.dm.mappers_under_test import (
     BLOCK,
-    DATA_SIZE,
     POOL,
     EmulatedMapper,
-    emulated_mapper,
     make_pool,
     make_thin,
     snap,
 )
+from tests.dm.plane_backends import BACKENDS, mapper_served_by
 from tests.repository import REPOSITORY
-from thinsim.block import loop
-from thinsim.block.sparse import SparseBlockDevice
+from thinsim.dm.daemon.native_plane import FILE
 from thinsim.dm.plane_traffic import PlaneTraffic
 
 pytestmark = pytest.mark.rig
@@ -33,36 +31,18 @@ OWN_BLOCKS = 6
 CHANGES = 12
 
 
-FILE = "the file under the data device"
-RING = "io_uring on the data device"
-BY_PYTHON = "Python serves every request"
+BY_PYTHON = PlaneTraffic().backend
 
 
-@pytest.fixture(params=[FILE, RING, BY_PYTHON])
+@pytest.fixture(params=[*BACKENDS, BY_PYTHON])
 async def served(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fuse_transport: str
 ) -> AsyncIterator[EmulatedMapper]:
     """Return a device-mapper with each backend of the plane, and one without a plane."""
-    monkeypatch.setenv("THINSIM_PLANE", "off" if request.param == BY_PYTHON else "on")
-    async with emulated_mapper(tmp_path) as mapper:
-        if request.param != RING:
-            yield mapper
-            return
-        device = device_without_a_file(tmp_path)
-        mapper.data_dev = str(device.path)
-        try:
-            yield mapper
-        finally:
-            for name in sorted(await mapper.dm.list(), key=lambda each: each == POOL):
-                await mapper.dm.remove(name)
-            loop.detach(device)
-
-
-def device_without_a_file(directory: Path) -> loop.LoopDevice:
-    """Attach a loop device for a pool's data that begins within its file: the plane must use the device."""
-    file = directory / "part-of-this"
-    SparseBlockDevice.create(file, DATA_SIZE + 4096).close()
-    return loop.attach(file, offset=4096)
+    without = request.param == BY_PYTHON
+    monkeypatch.setenv("THINSIM_PLANE", "off" if without else "on")
+    async with mapper_served_by(FILE if without else request.param, tmp_path) as mapper:
+        yield mapper
 
 
 @pytest.fixture

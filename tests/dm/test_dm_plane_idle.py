@@ -7,9 +7,10 @@ import pytest
 import trio
 
 from tests.dm.mappers_under_test import POOL, EmulatedMapper, make_pool, make_thin
+from tests.dm.plane_backends import BACKENDS, assert_took_part, by_plane, mapper_served_by
 from tests.dm.plane_oracle import PIECES, Region
 from tests.dm.region_writer import RegionWriter, Terms
-from thinsim.dm.daemon.native_plane import FILE, THREADS
+from thinsim.dm.daemon.native_plane import FILE, RING, THREADS
 from thinsim.dm.emulator.pool.commit_clock import COMMIT_PERIOD
 
 # Another test may look at every block device of the machine, and so read from these.
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.rig, pytest.mark.alone]
 DEVICES = 4
 THIN_BLOCKS = 16
 REQUESTS = 50
+AT_WORK = {FILE: THREADS, RING: 2}
+"""Threads of the plane that work: the others rest while all pools are served with io_uring."""
 WINDOWS = 15
 """Windows of a second of which one must be idle. In the first ones the last commit comes."""
 
@@ -40,14 +43,25 @@ def waits_since(pid: int, before: dict[tuple[int, str], int]) -> dict[tuple[int,
     return {thread: count - before.get(thread, 0) for thread, count in waits(pid).items()}
 
 
-async def test_the_threads_of_plane_and_store_sleep_when_the_load_has_ended(emulated: EmulatedMapper) -> None:
-    await make_pool(emulated)
-    terms, writers = Terms(emulated.no_space), []
+@pytest.mark.parametrize("backend", BACKENDS)
+async def test_the_threads_of_plane_and_store_sleep_when_the_load_has_ended(
+    tmp_path: Path, backend: str
+) -> None:
+    async with mapper_served_by(backend, tmp_path) as mapper:
+        await work(mapper, backend)
+        await an_idle_second(mapper)
+        assert list(await mapper.check(POOL)) == []
+
+
+async def work(mapper: EmulatedMapper, backend: str) -> None:
+    """Use all devices, and check that the threads of the plane have served them with *backend*."""
+    await make_pool(mapper)
+    terms, writers = Terms(mapper.no_space), []
     for number in range(DEVICES):
-        await make_thin(emulated, f"thin-{number}", number, THIN_BLOCKS)
+        await make_thin(mapper, f"thin-{number}", number, THIN_BLOCKS)
         region = Region(number, 0, THIN_BLOCKS * PIECES)
-        writers.append(RegionWriter(emulated.dm.path(f"thin-{number}"), region, None, seed=number))
-    daemon, store = emulated.stack.dm_server.process.pid, emulated.stack.store_server.process.pid
+        writers.append(RegionWriter(mapper.dm.path(f"thin-{number}"), region, None, seed=number))
+    daemon = mapper.stack.dm_server.process.pid
     before = waits(daemon)
     async with trio.open_nursery() as nursery:
         for writer in writers:
@@ -55,13 +69,17 @@ async def test_the_threads_of_plane_and_store_sleep_when_the_load_has_ended(emul
         while not terms.stop.is_set() and min(writer.requests for writer in writers) < REQUESTS:
             await trio.sleep(0.05)
         terms.stop.set()
-    served = await emulated.dm.plane_traffic(POOL)
-    by_plane = served.backend == FILE
-    assert (min(served.reads, served.writes) > 0) is by_plane
+    assert_took_part(await mapper.dm.plane_traffic(POOL), backend)
     busy = waits_since(daemon, before)
     native = [count for (thread, name), count in busy.items() if thread != daemon and name[:4] != "Trio"]
-    assert not by_plane or sum(count > 0 for count in native) >= THREADS, f"a thread did nothing: {busy}"
+    assert not by_plane() or sum(count > 0 for count in native) >= AT_WORK[backend], (
+        f"a thread did nothing: {busy}"
+    )
 
+
+async def an_idle_second(mapper: EmulatedMapper) -> None:
+    """Return after a second in which no thread has worked, except one that looks at the commit clock."""
+    daemon, store = mapper.stack.dm_server.process.pid, mapper.stack.store_server.process.pid
     seen = []
     for _ in range(WINDOWS):
         began, in_daemon, in_store = trio.current_time(), waits(daemon), waits(store)

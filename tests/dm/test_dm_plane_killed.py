@@ -13,10 +13,14 @@ from tests.dm.busy_run import SHAPE
 from tests.dm.flush_log import Survivors
 from tests.dm.mappers_under_test import BLOCK, POOL, thin_table
 from tests.dm.metadata_soundness import assert_sound
+from tests.dm.plane_backends import BACKENDS, first_data_byte
 from tests.dm.plane_oracle import PIECE, found_marks
 from tests.machine.interrupted_run import PATIENCE, InterruptedRun
+from thinsim.block import loop
 from thinsim.block.interface import BlockDevice
+from thinsim.block.linux import LinuxBlockDevice
 from thinsim.block.sparse import SparseBlockDevice
+from thinsim.dm.daemon.native_plane import FILE
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.nodes import NoNodes
 from thinsim.dm.emulator.runner import on_thread
@@ -34,9 +38,12 @@ pytestmark = [pytest.mark.rig, pytest.mark.alone, pytest.mark.usefixtures("fuse_
 class KilledRun(InterruptedRun):
     """A `KilledRun` runs ``tests.dm.busy_run``, which has no image."""
 
+    backend = FILE
+
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.dm.busy_run", str(self.directory), str(SEED)]
+        program = [sys.executable, "-m", "tests.dm.busy_run"]
+        return [*program, str(self.directory), str(SEED), self.backend]
 
     @property
     def host(self) -> Path:
@@ -55,14 +62,16 @@ class KilledRun(InterruptedRun):
                 await trio.sleep(0.1)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "victims", [("daemon",), ("daemon", "run"), ("daemon", "run", "store")], ids="+".join
 )
 async def test_nothing_is_left_and_nothing_that_was_flushed_is_lost(
-    tmp_path: Path, victims: tuple[str, ...]
+    tmp_path: Path, victims: tuple[str, ...], backend: str
 ) -> None:
     print(f"THINSIM_ORACLE_SEED={SEED}")
     run = KilledRun(tmp_path, image=tmp_path)
+    run.backend = backend
     run.start()
     try:
         await run.until_flushed(FLUSHES)
@@ -82,20 +91,23 @@ async def test_nothing_is_left_and_nothing_that_was_flushed_is_lost(
     assert run.end() == (-signal.SIGKILL if "run" in victims else 1), run.said()
     assert run.left() == []
     assert_sound(run.host / "metadata", leaks=True)
-    await assert_holds(run.host, run.survivors())
+    data = loop.attach(run.host / "data", offset=first_data_byte(backend))
+    try:
+        await assert_holds(run.host / "metadata", data.path, run.survivors())
+    finally:
+        loop.detach(data)
 
 
-async def assert_holds(host: Path, survivors: list[Survivors]) -> None:
-    """Open the pool on its files, and check every piece of its devices, and the metadata."""
+async def assert_holds(metadata: Path, data: Path, survivors: list[Survivors]) -> None:
+    """Open the pool on its file and device, and check every piece of its devices, and the metadata."""
     assert sum(each.certain for each in survivors) > 0
 
     def open_block(path: str) -> BlockDevice:
-        return SparseBlockDevice(Path(path))
+        return LinuxBlockDevice(data) if path == str(data) else SparseBlockDevice(Path(path))
 
     sectors = SHAPE.most * BLOCK // 512
     async with LocalDeviceMapper(NoNodes(), open_block, on_thread).running() as dm:
-        files = f"{host / 'metadata'} {host / 'data'}"
-        await dm.create(POOL, f"0 {sectors} thin-pool {files} {BLOCK // 512} 0 0")
+        await dm.create(POOL, f"0 {sectors} thin-pool {metadata} {data} {BLOCK // 512} 0 0")
         for number in range(SHAPE.devices):
             await dm.create(f"thin-{number}", thin_table(number, SHAPE.thin_blocks))
         for each in survivors:

@@ -10,14 +10,16 @@ import pytest
 import trio
 
 from tests.dm.memory_cgroup import MemoryCgroup, NoMemoryCgroupError, memory_cgroup
+from tests.dm.plane_backends import BACKENDS
 from tests.machine.interrupted_run import InterruptedRun
+from thinsim.dm.daemon.native_plane import FILE
 
 # doctor, which ends a run that hangs, looks at the whole machine.
 pytestmark = [pytest.mark.rig, pytest.mark.alone]
 
 SEED = int(os.environ.get("THINSIM_ORACLE_SEED", "20"))
-SPARE = 36 << 20
-"""Bytes for the page cache, and for what the processes need more later."""
+SPARE = 64 << 20
+"""Bytes for the page cache, which takes more, and for what the processes need later."""
 DEADLOCK = 120.0
 """Seconds after which the run counts as deadlocked; on an idle machine it ends after twelve."""
 
@@ -26,10 +28,12 @@ class CrowdedRun(InterruptedRun):
     """A `CrowdedRun` runs ``tests.dm.crowded_run`` with the words of *enter* before it."""
 
     enter: tuple[str, ...] = ()
+    backend = FILE
 
     @property
     def command(self) -> list[str]:
-        return [*self.enter, sys.executable, "-m", "tests.dm.crowded_run", str(self.directory), str(SEED)]
+        program = [sys.executable, "-m", "tests.dm.crowded_run"]
+        return [*self.enter, *program, str(self.directory), str(SEED), self.backend]
 
 
 @pytest.fixture
@@ -43,11 +47,13 @@ def cgroup() -> Iterator[MemoryCgroup]:
         yield made
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 async def test_sixty_four_devices_with_little_memory_do_not_deadlock(
-    tmp_path: Path, cgroup: MemoryCgroup
+    tmp_path: Path, cgroup: MemoryCgroup, backend: str
 ) -> None:
     print(f"THINSIM_ORACLE_SEED={SEED}")
     run = CrowdedRun(tmp_path, image=tmp_path)
+    run.backend = backend
     run.enter = tuple(cgroup.entering([]))
     run.start()
     try:
@@ -55,6 +61,7 @@ async def test_sixty_four_devices_with_little_memory_do_not_deadlock(
             while run.process.poll() is None and not (tmp_path / "crowded").exists():
                 await trio.sleep(0.05)
             cgroup.squeeze(SPARE)
+            (tmp_path / "squeezed").touch()
             while run.process.poll() is None:
                 await trio.sleep(0.1)
         said = f"status {run.process.poll()}, None after a deadlock: {run.said()}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import trio
 
-from tests.dm.mappers_under_test import BLOCK, POOL, emulated_mapper, make_pool, make_thin
-from tests.dm.test_dm_plane import device_without_a_file
-from thinsim.block import loop
+from tests.dm.mappers_under_test import BLOCK, POOL, make_pool, make_thin
+from tests.dm.plane_backends import mapper_served_by
+from thinsim.dm.daemon.native_plane import RING
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _IO_URING_SETUP = 425
@@ -40,26 +40,19 @@ def refuse_io_uring() -> None:
 
 async def use_a_plane(directory: Path) -> None:
     """Print the backend of a pool on a device without a file, and the writes that the plane has served."""
-    async with emulated_mapper(directory) as mapper:
-        device = device_without_a_file(directory)
-        mapper.data_dev = str(device.path)
-        try:
-            await make_pool(mapper)
-            await make_thin(mapper, "thin", 0)
-            await mapper.write("thin", 0, b"a" * 4 * BLOCK)
-            await mapper.read("thin", 0, BLOCK)
-            before = await mapper.dm.plane_traffic(POOL)
-            for block in range(4):
-                await mapper.write("thin", block * BLOCK + 4096, b"b" * 4096)
-                assert await mapper.read("thin", block * BLOCK, 8192) == b"a" * 4096 + b"b" * 4096
-            after = await mapper.dm.plane_traffic(POOL)
-            await mapper.flush("thin")
-            assert list(await mapper.check(POOL)) == []
-            print(f"{after.backend}: {after.writes - before.writes} writes")
-            for name in ("thin", POOL):
-                await mapper.dm.remove(name)
-        finally:
-            loop.detach(device)
+    async with mapper_served_by(RING, directory) as mapper:
+        await make_pool(mapper)
+        await make_thin(mapper, "thin", 0)
+        await mapper.write("thin", 0, b"a" * 4 * BLOCK)
+        await mapper.read("thin", 0, BLOCK)
+        before = await mapper.dm.plane_traffic(POOL)
+        for block in range(4):
+            await mapper.write("thin", block * BLOCK + 4096, b"b" * 4096)
+            assert await mapper.read("thin", block * BLOCK, 8192) == b"a" * 4096 + b"b" * 4096
+        after = await mapper.dm.plane_traffic(POOL)
+        await mapper.flush("thin")
+        assert list(await mapper.check(POOL)) == []
+        print(f"{after.backend}: {after.writes - before.writes} writes")
 
 
 if __name__ == "__main__":

@@ -36,8 +36,17 @@ async def open_stack(directory: Path, shape: PoolShape, journal: Journal) -> Asy
 
     Each resource is in *journal* before it is taken.
     """
+    async with (
+        open_backing(directory, shape, journal) as backing,
+        open_stack_on(backing, directory, journal) as stack,
+    ):
+        yield stack
+
+
+@asynccontextmanager
+async def open_stack_on(backing: Backing, directory: Path, journal: Journal) -> AsyncIterator[EmulatedStack]:
+    """Set up an emulated device-mapper beside *backing*, whose *directory* it uses, as :func:`open_stack`."""
     async with AsyncExitStack() as stack:
-        backing = await stack.enter_async_context(open_backing(directory, shape, journal))
         volumes, socket = directory / "volumes", backing.sockets / "dm.sock"
         volumes.mkdir(mode=0o700)
         server = await start_device_mapper(stack, volumes, socket, journal)

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import trio
+
 from fuse_backing.errors import ControlError
 from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
@@ -25,6 +27,8 @@ from thinsim.thin.table import PoolTable, parse_pool_table
 from thinsim.units import bytes_of
 
 _LOOP_MAJOR = re.compile(r"7:(\d+)")
+_PATIENCE = 10.0
+"""Seconds to wait for the pools of one device-mapper: another run's may hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +49,28 @@ class FoundPool:
 async def find_pool(name: str) -> FoundPool:
     """Return the running pool *name*. Raise ConflictError if it does not run, or has no backing store."""
     seen: list[str] = []
-    for dm in _device_mappers():
-        try:
+    silent = ""
+    for socket in _sockets():
+        dm = EmulatedDeviceMapper(socket)
+        pools = None
+        with suppress(DeviceMapperError), trio.move_on_after(_PATIENCE) as waiting:
             pools = await _pools(dm)
-        except DeviceMapperError:
-            continue  # the run was killed or is ending
+        if waiting.cancelled_caught:
+            silent += f"; the device-mapper on {socket} did not answer in {_PATIENCE:.0f} s"
+        if pools is None:
+            continue  # perhaps the run was killed or is ending
         if name in pools:
             return await _on_store(name, dm, pools[name])
         seen += pools
     running = did_you_mean(name, seen) or f"; running pools: {', '.join(sorted(seen)) or 'none'}"
-    raise ConflictError(f"pool {name!r} is not running{running}{if_not_root('Pools')}")
+    raise ConflictError(f"pool {name!r} is not running{running}{silent}{if_not_root('Pools')}")
 
 
-def _device_mappers() -> Iterator[EmulatedDeviceMapper]:
+def _sockets() -> Iterator[Path]:
     permanent = Places.of_this_user().verbs
     for socket in (permanent, *sorted(runtime_directory().glob("*/dm.sock"))):
         if socket.exists():
-            yield EmulatedDeviceMapper(socket)
+            yield socket
 
 
 async def _pools(dm: EmulatedDeviceMapper) -> dict[str, PoolTable]:
