@@ -25,6 +25,7 @@ PLAIN = "plain loop"
 THIN = "thin device"
 NO_FILE = "thin device, no file below"
 OVER_URING = "thin device, FUSE over io_uring"
+NO_FILE_OVER_URING = "thin device, no file below, FUSE over io_uring"
 BY_PYTHON = "thin device, Python alone"
 KERNEL = "kernel dm-thin"
 QCOW2 = "qcow2 over FUSE"
@@ -158,6 +159,7 @@ CONTENDERS = (
     DeviceContender(THIN, lambda: None, _thin()),
     DeviceContender(NO_FILE, lambda: None, _thin("--no-file-below")),
     DeviceContender(OVER_URING, _no_uring, _thin(uring=FuseUring.ENABLE)),
+    DeviceContender(NO_FILE_OVER_URING, _no_uring, _thin("--no-file-below", uring=FuseUring.ENABLE)),
     DeviceContender(KERNEL, _no_device_mapper, _thin("--kernel")),
     DeviceContender(QCOW2, programs("qemu-storage-daemon", "qemu-img"), _qcow2),
     DeviceContender(

@@ -7,6 +7,7 @@ import os
 import queue
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,9 @@ if missing is not None:
     pytest.skip(missing, allow_module_level=True)
 
 from fuse_backing import data_requests  # noqa: E402
+from fuse_backing.channel_options import ChannelOptions  # noqa: E402
 from fuse_backing.extension import native  # noqa: E402
+from fuse_backing.fuse_uring import DEVICE  # noqa: E402
 from tests.fuse_backing.one_file import FILE, OneFile, mount  # noqa: E402
 
 pytestmark = [pytest.mark.rig, pytest.mark.usefixtures("fuse_transport")]
@@ -324,10 +327,13 @@ async def test_requests_begin_in_the_order_in_which_the_kernel_sent_them(tmp_pat
 
     job = ("--name=x", "--rw=write", "--bs=64k", "--size=16m", "--direct=1", "--ioengine=libaio")
     deep = ("--iodepth=16", "--iodepth_batch=16", "--overwrite=1", "--fallocate=none")
-    async with mount(Sized(), tmp_path):
+    # Where several threads take the requests, they keep this order for a plane, since thin devices need it. A
+    # thread that is held up for longer than the channel's patience loses its place.
+    async with mount(Sized(), tmp_path, ChannelOptions(table_bytes=1 << 20)) as session:
         await trio.run_process(["fio", f"--filename={tmp_path / 'x'}", *job, *deep], capture_stdout=True)
     assert len(begun) == 256
-    assert begun == sorted(begun)
+    lost = sum(later < earlier for earlier, later in pairwise(begun))
+    assert lost <= (0 if session.transport is DEVICE else 3)
 
 
 async def test_a_request_kept_beyond_its_session_is_harmless(
