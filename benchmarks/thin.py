@@ -72,11 +72,14 @@ def _print(results: TurnResults, goals: Sequence[thin_goals.GoalResult]) -> None
     if not known:
         return
     title = "goals (?: the interval contains the goal)"
-    table = Table("row", "ratio", "measured", "goal", "reached", box=None, title=title, title_justify="left")
+    columns = ("row", "ratio", "goal", "measured", "reached", "FUSE over io_uring", "reached")
+    table = Table(*columns, box=None, title=title, title_justify="left")
     for each in known:
         assert each.ratio is not None
         ratio = f"{each.goal.contender} / {each.goal.reference}"
-        table.add_row(each.goal.row.name, ratio, in_words(each.ratio), f"{each.goal.least:g}", each.verdict)
+        over = "-" if each.over_uring is None else in_words(each.over_uring)
+        measured = in_words(each.ratio), each.verdict, over, each.verdict_over_uring
+        table.add_row(each.goal.row.name, ratio, f"{each.goal.least:g}", *measured)
     console_for_results().print(table)
 
 

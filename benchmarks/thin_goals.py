@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.thin_contenders import NO_FILE, PLAIN, QCOW2, THIN
+from benchmarks.thin_contenders import NO_FILE, NO_FILE_OVER_URING, OVER_URING, PLAIN, QCOW2, THIN
 from benchmarks.thin_rows import (
     DISCARD,
     FSYNC,
@@ -49,12 +49,18 @@ GOALS: Sequence[RatioGoal] = (
 )
 
 
+_OVER_URING = {THIN: OVER_URING, NO_FILE: NO_FILE_OVER_URING}
+"""The same devices with FUSE over io_uring, which is off by default."""
+
+
 @dataclass(frozen=True, slots=True)
 class GoalResult:
     """A `GoalResult` has the ratio that was measured for a goal; None: one of the two was not measured."""
 
     goal: RatioGoal
     ratio: Interval | None
+    over_uring: Interval | None
+    """The ratio with FUSE over io_uring."""
 
     @property
     def missed(self) -> bool:
@@ -62,23 +68,43 @@ class GoalResult:
         return self.ratio is not None and self.ratio.median < self.goal.least
 
     @property
+    def reached_over_uring(self) -> bool:
+        """Return whether the median with FUSE over io_uring reaches the goal."""
+        return self.over_uring is not None and self.over_uring.median >= self.goal.least
+
+    @property
     def verdict(self) -> str:
         """Return ``yes``, ``no``, or ``yes?`` and ``no?`` if the interval reaches to the other side."""
-        if self.ratio is None:
+        return self._verdict(self.ratio)
+
+    @property
+    def verdict_over_uring(self) -> str:
+        """Return the same with FUSE over io_uring."""
+        return self._verdict(self.over_uring)
+
+    def _verdict(self, ratio: Interval | None) -> str:
+        if ratio is None:
             return "-"
         least = self.goal.least
-        unsure = "?" if self.ratio.low < least <= self.ratio.high else ""
-        return f"{'no' if self.missed else 'yes'}{unsure}"
+        unsure = "?" if ratio.low < least <= ratio.high else ""
+        return f"{'no' if ratio.median < least else 'yes'}{unsure}"
 
 
 def results(measured: Sequence[Mapping[str, Any]]) -> Sequence[GoalResult]:
     """Return each goal's result from the part ``measured`` of a document of the benchmark."""
     turns = {(each["row"], each["contender"]): each["rounds"] for each in measured}
-    return [GoalResult(goal, _ratio(goal, turns)) for goal in GOALS]
+    return [
+        GoalResult(
+            goal, _ratio(goal, goal.contender, turns), _ratio(goal, _OVER_URING[goal.contender], turns)
+        )
+        for goal in GOALS
+    ]
 
 
-def _ratio(goal: RatioGoal, turns: Mapping[tuple[str, str], Sequence[float | None]]) -> Interval | None:
-    mine = turns.get((goal.row.name, goal.contender), [])
+def _ratio(
+    goal: RatioGoal, contender: str, turns: Mapping[tuple[str, str], Sequence[float | None]]
+) -> Interval | None:
+    mine = turns.get((goal.row.name, contender), [])
     its = turns.get((goal.row.name, goal.reference), [])
     ratios = [one / other for one, other in zip(mine, its, strict=False) if one is not None and other]
     return median_interval(ratios) if ratios else None

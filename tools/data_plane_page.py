@@ -95,7 +95,9 @@ def _goals(measured: Measured) -> Iterator[str]:
     results = thin_goals.results(measured.document["measured"])
     known = [each for each in results if each.ratio is not None]
     reached = sum(not each.missed for each in known)
-    yield f"**{reached} of {len(results)} goals are reached.** {measured.note}".strip()
+    over = sum(each.reached_over_uring for each in known)
+    with_it = f", {over} with FUSE over io_uring" if over else ""
+    yield f"**{reached} of {len(results)} goals are reached{with_it}.** {measured.note}".strip()
     rows = [
         (
             each.goal.row.name,
@@ -103,10 +105,12 @@ def _goals(measured: Measured) -> Iterator[str]:
             f"{each.goal.least:g}",
             _ratio(each.ratio),
             each.verdict,
+            _ratio(each.over_uring),
+            each.verdict_over_uring,
         )
         for each in results
     ]
-    yield table(("row", "ratio", "goal", "measured", "reached"), rows)
+    yield table(("row", "ratio", "goal", "measured", "reached", "FUSE over io_uring", "reached"), rows)
 
 
 def turns_table(measured: Sequence[Mapping[str, Any]]) -> str:
