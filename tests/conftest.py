@@ -50,9 +50,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in () if CHROMIUM else items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason="no chromium in PATH (fix: apt-get install chromium)"))
+    for item in items:
+        if _is_over_io_uring(item) and item.path.name not in _OVER_IO_URING_EACH_TIME:
+            item.add_marker("long")
     for item in () if os.environ.get("THINSIM_LONG_TESTS") else items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="long: make test-long"))
+
+
+_OVER_IO_URING_EACH_TIME = {"test_backing_discards.py", "test_backing_loop.py", "test_dm_contract.py"}
+"""The other tests of stores and device-mappers run over io_uring with ``make test-long``."""
+
+
+def _is_over_io_uring(item: pytest.Item) -> bool:
+    parameters = (
+        item.callspec.params.values()
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else ()
+    )
+    return any(str(value).endswith(" over io_uring") for value in parameters)
 
 
 @pytest.hookimpl(wrapper=True)
