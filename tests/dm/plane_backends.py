@@ -64,5 +64,5 @@ def by_plane() -> bool:
 def assert_took_part(served: PlaneTraffic, backend: str) -> None:
     """Check that the plane has served requests of each kind with *backend*, unless the caller refuses it."""
     if by_plane():
-        assert served.backend == backend
+        assert served.backend.startswith(backend)  # the way of FUSE's requests may follow
         assert min(served.reads, served.writes, served.flushes) > 0

@@ -34,8 +34,8 @@ GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED)
 over_uring = pytest.mark.parametrize("data_served_by", ["server over io_uring"], indirect=True)
 
 
-class Holding(OneFile):
-    """A `Holding` answers no write until it may, and keeps the bytes that were written.
+class HeldFile(OneFile):
+    """A `HeldFile` answers no write until it may, and keeps the bytes that were written.
 
     Each number is the name of a file of its own: the kernel sends one direct write of a file at a time.
     """
@@ -58,7 +58,7 @@ class Holding(OneFile):
 
 
 class Writers:
-    """`Writers` have a thread for each file of a `Holding`, and all write at once."""
+    """`Writers` have a thread for each file of a `HeldFile`, and all write at once."""
 
     def __init__(self, mountpoint: Path, size: int) -> None:
         self._mountpoint = mountpoint
@@ -106,7 +106,7 @@ async def test_more_requests_wait_for_python_than_a_queue_has_entries_at_first(
     tmp_path: Path, size: int
 ) -> None:
     """The other requests of the mount are answered meanwhile, and each write has its own data."""
-    file = Holding()
+    file = HeldFile()
     async with mount(file, tmp_path):
         writers = Writers(tmp_path, size)
         await until(lambda: len(file.written) == WRITES)
@@ -117,7 +117,7 @@ async def test_more_requests_wait_for_python_than_a_queue_has_entries_at_first(
 
 
 async def test_the_session_ends_while_requests_wait_for_python(tmp_path: Path) -> None:
-    file = Holding()
+    file = HeldFile()
     async with mount(file, tmp_path) as session:
         writers = Writers(tmp_path, 4096)
         await until(lambda: len(file.written) == WRITES)
@@ -132,7 +132,7 @@ async def test_an_abort_ends_the_session_while_requests_wait_for_python(tmp_path
     mountpoint.mkdir()
     connections.mkdir()
     await trio.run_process(["mount", "-t", "fusectl", "fusectl", str(connections)])
-    file = Holding()
+    file = HeldFile()
     try:
         async with mount(file, mountpoint) as session:
             writers = Writers(mountpoint, 4096)

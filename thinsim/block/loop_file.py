@@ -6,12 +6,14 @@ import stat
 import threading
 from pathlib import Path
 
+from fuse_backing.mounts import FSTYPE, MountEntry, mounts
 from thinsim.block import loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.kernel_view import sysfs
 from thinsim.errors import EnvironmentLacksError
 
 _LOOP_MAJOR = 7
+_KEEPS_HOLES = {"btrfs", "ext2", "ext3", "ext4", "xfs"}
 
 
 def open_loop_file(device: Path) -> int:
@@ -39,6 +41,24 @@ def open_loop_file(device: Path) -> int:
         os.close(fd)
         raise EnvironmentLacksError(f"{path} is not the file under {device}")
     return fd
+
+
+def holes_stay_free(path: Path) -> bool:
+    """Return whether a hole of the file takes no space when it is read through a mapping into memory.
+
+    On tmpfs it does take space (mm/shmem.c, shmem_fault). A file of a backing store is one of the store's
+    directory. Where the file system is unknown, the answer is False.
+    """
+    mount = _mount_of(path)
+    if mount is not None and mount.fstype == FSTYPE:
+        mount = _mount_of(Path(mount.source))
+    return mount is not None and mount.fstype in _KEEPS_HOLES
+
+
+def _mount_of(path: Path) -> MountEntry | None:
+    around = [mount for mount in mounts() if path.is_relative_to(mount.mountpoint)]
+    # The last one of a place is on top.
+    return max(reversed(around), key=lambda mount: len(mount.mountpoint.parts), default=None)
 
 
 class FileBelow:

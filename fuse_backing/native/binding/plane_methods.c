@@ -13,12 +13,14 @@ static bool have_plane(void) {
 
 static PyObject *plane_pool_new(PyObject *module, PyObject *arguments) {
     unsigned int block;
-    int fd, takes, pool;
+    int fd, access, pool;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iIp:plane_pool_open", &fd, &block, &takes) || !have_plane())
+    if (!PyArg_ParseTuple(arguments, "iIi:plane_pool_open", &fd, &block, &access) || !have_plane())
         return NULL;
-    pool = plane_pool_open(session_plane, fd, block, takes);
+    if (access < PLANE_TRANSFERS || access > PLANE_TAKES)
+        return PyErr_Format(PyExc_ValueError, "%d is no way of access", access);
+    pool = plane_pool_open(session_plane, fd, block, (enum plane_access)access);
     return pool < 0 ? PyErr_NoMemory() : PyLong_FromLong(pool);
 }
 

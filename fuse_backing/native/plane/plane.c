@@ -91,7 +91,7 @@ void plane_set_readers(struct plane *plane, unsigned readers) {
     plane->nr_readers = readers;
 }
 
-int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes) {
+int plane_pool_open(struct plane *plane, int fd, uint32_t block, enum plane_access access) {
     struct pool *pool = aligned_alloc(LINE, sizeof *pool);
 
     if (pool == NULL)
@@ -99,13 +99,13 @@ int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes) {
     memset(pool, 0, sizeof *pool);
     pool->number = plane->next_pool++;
     pool->fd = fd;
-    pool->takes = takes;
+    pool->takes = access == PLANE_TAKES;
     pool->block = block;
-    if (!takes)
+    if (access == PLANE_MAPS)
         map_file(pool);
     pool->next = plane->pools;
     plane->pools = pool;
-    atomic_fetch_add(takes ? &plane->takers : &plane->others, 1);
+    atomic_fetch_add(pool->takes ? &plane->takers : &plane->others, 1);
     plane_end_rest(plane);
     return pool->number;
 }

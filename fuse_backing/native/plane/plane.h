@@ -112,9 +112,15 @@ void plane_leave(struct plane *plane, unsigned reader);
 /* Return 0 if this process can have io_uring, or an errno: ENOSYS or EPERM where the kernel has none for it. */
 int plane_ring_error(void);
 
-/* Open a pool with data blocks of `block` bytes on the file `fd`, or with `takes` on a block device, opened with
- * O_DIRECT, whose requests are taken. Return its number, or -1 without memory. */
-int plane_pool_open(struct plane *plane, int fd, uint32_t block, bool takes);
+/* The way to the bytes of a pool. */
+enum plane_access {
+    PLANE_TRANSFERS, /* reads and writes of a file or block device */
+    PLANE_MAPS,      /* the same, and reads of a file are sent from its mapping where the file can be mapped */
+    PLANE_TAKES,     /* requests to a block device, opened with O_DIRECT, are taken */
+};
+
+/* Open a pool with data blocks of `block` bytes on `fd`. Return its number, or -1 without memory. */
+int plane_pool_open(struct plane *plane, int fd, uint32_t block, enum plane_access access);
 void plane_pool_close(struct plane *plane, int pool);
 
 /* Open the device of a file handle: `size` bytes, of a pool. It is held once, and serves nothing. 0 or an errno. */

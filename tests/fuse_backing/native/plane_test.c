@@ -67,7 +67,7 @@ static void free_plane(struct plane *plane) {
 static struct plane *plane_on(int fd, int *pool) {
     struct plane *plane = plane_new(READERS, 4 << 20);
 
-    *pool = plane_pool_open(plane, fd, BLOCK, takes);
+    *pool = plane_pool_open(plane, fd, BLOCK, takes ? PLANE_TAKES : sends ? PLANE_MAPS : PLANE_TRANSFERS);
     CHECK(*pool >= 0);
     CHECK(plane_open(plane, HANDLE, *pool, BLOCKS * BLOCK) == 0);
     plane_set(plane, HANDLE, PLANE_READS | PLANE_WRITES | PLANE_FLUSHES);
@@ -151,7 +151,7 @@ static void test_tables_stay_within_their_bytes(void) {
     struct plane *plane = plane_new(1, 4 * sizeof(struct table_page));
     uint32_t entry = table_entry(0, true);
 
-    pool = plane_pool_open(plane, fd, BLOCK, takes);
+    pool = plane_pool_open(plane, fd, BLOCK, takes ? PLANE_TAKES : sends ? PLANE_MAPS : PLANE_TRANSFERS);
     CHECK(plane_open(plane, HANDLE, pool, (uint64_t)BLOCK * TABLE_PAGE_ENTRIES * 100) == 0);
     for (uint64_t page = 0; page < 100; page++) {
         plane_learn(plane, HANDLE, page * TABLE_PAGE_ENTRIES, &entry, 1);

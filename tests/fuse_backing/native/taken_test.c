@@ -23,7 +23,7 @@ static struct {
 } taker;
 
 static int open_pool(int fd, uint64_t handle, unsigned serves) {
-    int pool = plane_pool_open(taker.plane, fd, BLOCK, true);
+    int pool = plane_pool_open(taker.plane, fd, BLOCK, PLANE_TAKES);
     uint32_t entries[BLOCKS];
 
     CHECK(pool >= 0 && plane_open(taker.plane, handle, pool, BLOCKS * BLOCK) == 0);
@@ -185,7 +185,7 @@ static void test_one_reader_always_sees_new_requests(void) {
     size_t size;
 
     begin(2);
-    CHECK(plane_pool_open(taker.plane, taker.fd, BLOCK, false) >= 0); /* so that no reader rests */
+    CHECK(plane_pool_open(taker.plane, taker.fd, BLOCK, PLANE_TRANSFERS) >= 0); /* so that no reader rests */
     for (unsigned round = 0; round < 100; round++) {
         struct pollfd wait[2] = {{taker.kernel[0], POLLIN, 0}, {taker.kernel[1], POLLIN, 0}};
         unsigned answers[2] = {0};

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import trio
 
@@ -18,7 +19,7 @@ from fuse_backing.extension import native
 from fuse_backing.fuse_uring import DEVICE, IO_URING
 from thinsim.block.interface import BlockDevice
 from thinsim.block.linux import LinuxBlockDevice
-from thinsim.block.loop_file import FileBelow, open_loop_file
+from thinsim.block.loop_file import FileBelow, holes_stay_free, open_loop_file
 from thinsim.dm.emulator.pool.plane import NoPoolPlane, PoolPlane
 from thinsim.dm.plane_traffic import PlaneTraffic
 from thinsim.dm.write_trace import WriteTrace
@@ -40,6 +41,7 @@ TABLE_BYTES = 64 << 20
 """The tables of all devices take at most this many bytes: 16 million mapped blocks."""
 
 _READS, _WRITES, _FLUSHES = 1, 2, 4
+_TRANSFERS, _MAPS, _TAKES = range(3)
 _WINDOW = 256
 """Virtual blocks that are looked up at once: two or three nodes of the mapping tree."""
 
@@ -51,8 +53,8 @@ class PlaneBackend:
     name: str
     fd: int
     is_file: bool
-    takes: bool = False
-    """The plane's threads take requests, and complete them with io_uring."""
+    access: int
+    """The value of ``enum plane_access`` in plane.h."""
 
 
 class NativePlane:
@@ -143,7 +145,7 @@ class NativePoolPlane:
         self._trace = trace
         self._backend = backend
         self._block = engine.block_size * 512
-        self._pool = native.plane_pool_open(backend.fd, self._block, backend.takes)
+        self._pool = native.plane_pool_open(backend.fd, self._block, backend.access)
         self._served: dict[int, _Served] = {}
         self._holds = 0
         self._epoch = engine.transaction.epoch
@@ -305,14 +307,16 @@ class VolumeBypass:
 def _backend(data: LinuxBlockDevice) -> PlaneBackend:
     """Choose the file under *data* where it can be found, else the device. Raises ``OSError``."""
     try:
-        return PlaneBackend(FILE, open_loop_file(data.path), is_file=True)
+        fd = open_loop_file(data.path)
+        maps = holes_stay_free(Path(f"/proc/self/fd/{fd}").readlink())
+        return PlaneBackend(FILE, fd, is_file=True, access=_MAPS if maps else _TRANSFERS)
     except (ThinsimError, OSError) as error:
         log.info("%s has no usable file below: %s", data.path, error)
     refused = native.plane_ring_error()
     if refused:
         log.warning("no io_uring for %s, so it is slower: %s", data.path, os.strerror(refused))
-        return PlaneBackend(THREADS_ALONE, data.duplicate(), is_file=False)
-    return PlaneBackend(RING, data.duplicate(), is_file=False, takes=True)
+        return PlaneBackend(THREADS_ALONE, data.duplicate(), is_file=False, access=_TRANSFERS)
+    return PlaneBackend(RING, data.duplicate(), is_file=False, access=_TAKES)
 
 
 def _nothing(why: str) -> NoPoolPlane:

@@ -135,10 +135,12 @@ class MappedDevice:
             failed: DeviceMapperError | None = None
             for target, within, place, size in self._table().pieces(offset, len(data)):
                 try:
-                    if size == len(data):
-                        await target.write(within, data, ended)
-                    else:
+                    if size < len(data):
                         await target.write(within, data[place : place + size])
+                    elif ended is None:
+                        await target.write(within, data)
+                    else:
+                        await target.write_and_end(within, data, ended)
                 except DeviceMapperError as error:
                     failed = failed or error
             if failed is not None:

@@ -2,7 +2,6 @@
 
 import errno
 
-from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
 from thinsim.dm.text import TableLine
@@ -21,7 +20,7 @@ class ErrorTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         raise _failed()
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         raise _failed()
 
     async def discard(self, offset: int, length: int) -> None:

@@ -63,8 +63,11 @@ class Target(Protocol):
     async def read(self, offset: int, length: int) -> bytes:
         """Return *length* bytes."""
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
-        """Write all of *data*.
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of *data*."""
+
+    async def write_and_end(self, offset: int, data: bytes | memoryview, ended: Ended) -> None:
+        """Write all of *data*, as ``write`` does.
 
         When all of it is written, and only the target's own work is left, *ended* may be called: once, from
         any thread, before the return. A client that waits for the write then goes on (dm.c, bio_endio).

@@ -4,7 +4,6 @@ import errno
 
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.targets.area import check_area, parse_sector
-from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
 from thinsim.dm.text import TableLine
@@ -37,7 +36,7 @@ class LinearTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         return await self._device.read(self._start * SECTOR_SIZE + offset, length)
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         await self._device.write(self._start * SECTOR_SIZE + offset, data)
 
     async def discard(self, offset: int, length: int) -> None:

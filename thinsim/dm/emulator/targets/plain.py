@@ -6,6 +6,7 @@ from typing import ClassVar
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.plane import DeviceBypass
 from thinsim.dm.emulator.pool.pool_objects import PoolObject
+from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.errors import DeviceMapperError
 
 
@@ -62,6 +63,14 @@ class PlainTarget:
     async def message(self, text: str) -> None:
         """Raise EINVAL (dm-ioctl.c, target_message)."""
         raise DeviceMapperError(errno.EINVAL, "Target type does not support messages")
+
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write all of *data*; each target has its own."""
+        raise NotImplementedError
+
+    async def write_and_end(self, offset: int, data: bytes | memoryview, ended: Ended) -> None:
+        """Write all of *data*; the write ends when this returns."""
+        await self.write(offset, data)
 
     async def zero(self, offset: int, length: int) -> None:
         """Raise EOPNOTSUPP."""

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.targets.area import check_area, parse_sector
-from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
 from thinsim.dm.text import TableLine
@@ -55,7 +54,7 @@ class StripedTarget(PlainTarget):
         ]
         return b"".join(pieces)
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         for device, place, within, size in self._pieces(offset, len(data)):
             await self._send(device, device.write(place, data[within : within + size]))
 

@@ -85,11 +85,16 @@ class ThinTarget(PlainTarget):
         """Read; unmapped ranges are zeros."""
         return await self.pool.active.requests.read(self._thin, offset, length)
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write; provision and break sharing as needed."""
-        # A trace has the write before the client has its answer.
-        early = None if self._trace.recording else ended
-        await self.pool.active.requests.write(self._thin, offset, data, early)
+        await self._write(offset, data, None)
+
+    async def write_and_end(self, offset: int, data: bytes | memoryview, ended: Ended) -> None:
+        """Write, and call *ended* when the write is mapped, unless a trace must have it before."""
+        await self._write(offset, data, None if self._trace.recording else ended)
+
+    async def _write(self, offset: int, data: bytes | memoryview, ended: Ended | None) -> None:
+        await self.pool.active.requests.write(self._thin, offset, data, ended)
         self._trace.note(TracedWrite(self._name, "write", offset, len(data)))
 
     async def discard(self, offset: int, length: int) -> None:

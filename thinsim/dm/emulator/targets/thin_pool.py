@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from thinsim.dm.emulator.lower.interface import LowerDevice
 from thinsim.dm.emulator.pool.pool_objects import PoolObject, PoolObjects
-from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.dm.emulator.targets.plain import PlainTarget, after_type
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
 from thinsim.dm.text import TableLine
@@ -83,7 +82,7 @@ class ThinPoolTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         return await self.pool.data.read(offset, length)
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         await self.pool.data.write(offset, data)
 
     async def discard(self, offset: int, length: int) -> None:

@@ -2,7 +2,6 @@
 
 import errno
 
-from thinsim.dm.emulator.targets.interface import Ended
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
 from thinsim.dm.text import TableLine
@@ -22,7 +21,7 @@ class ZeroTarget(PlainTarget):
     async def read(self, offset: int, length: int) -> bytes:
         return bytes(length)
 
-    async def write(self, offset: int, data: bytes | memoryview, ended: Ended | None = None) -> None:
+    async def write(self, offset: int, data: bytes | memoryview) -> None:
         """Drop the data."""
 
     async def discard(self, offset: int, length: int) -> None:
