@@ -19,6 +19,7 @@ from thinsim.errors import ProgramFailedError, ThinsimError, failures_of
 from thinsim.machine.working_directory import working_directory
 from thinsim.measure.machine_load import watched_load
 from thinsim.report.environment import DATA_PLANE, environment
+from thinsim.scenario.containerd.builds import containerd_facts, find_build
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.reproduce import CORE, ReproductionRequest, run_reproduction
 from thinsim.units import Bytes
@@ -163,10 +164,7 @@ class BenchmarkRun:
     async def _measure(self) -> None:
         plan = self._plan
         async with working_directory(plan.directory, self._progress.say, keep=False) as (directory, _):
-            containerd = any(isinstance(each, Contender) and each.subject != CORE for each in plan.contenders)
-            self._environment = await trio.to_thread.run_sync(
-                lambda: environment(directory, containerd=containerd)
-            )
+            self._environment = await trio.to_thread.run_sync(self._facts, directory)
             images = await _images(plan, directory, self._progress)
             with awake_processors():
                 for number in plan.round_numbers:
@@ -178,6 +176,11 @@ class BenchmarkRun:
                     if number == -plan.warm_up and self._left.runs:
                         self._progress.say(self._left.forecast)
             self._at = "the clean-up"
+
+    def _facts(self, directory: Path) -> dict[str, str]:
+        subjects = [each.subject for each in self._plan.contenders if isinstance(each, Contender)]
+        builds = [find_build(None)] if any(subject != CORE for subject in subjects) else []
+        return environment(directory, containerd=containerd_facts(builds))
 
     async def _round(
         self, number: int, images: Mapping[Bytes, Path], directory: Path

@@ -16,19 +16,19 @@ from thinsim.rig.host_file import freed_bytes
 
 _PACKAGES = ("pyfuse3", "trio")
 _TOOLS = {"mkfs.ext4": ("mkfs.ext4", "-V"), "blkdiscard": ("blkdiscard", "--version")}
-_CONTAINERD = {"containerd": ("containerd", "--version"), "runc": ("runc", "--version")}
 
 
 DATA_PLANE = "data plane"
 """The name of the value for the server of requests to emulated thin devices."""
 
 
-def environment(directory: Path | None, *, containerd: bool = False, data_plane: str = "") -> dict[str, str]:
+def environment(
+    directory: Path | None, *, containerd: Mapping[str, str] | None = None, data_plane: str = ""
+) -> dict[str, str]:
     """Return names and values, in the order for printing. *directory* is that of the run's files.
 
-    With *containerd*, the versions of containerd and runc are included. *data_plane* is that of the rig.
+    *containerd* describes the builds of containerd that ran. *data_plane* is that of the rig.
     """
-    tools = _TOOLS | (_CONTAINERD if containerd else {})
     return {
         "thinsim": __version__,
         "system": _system(),
@@ -37,7 +37,8 @@ def environment(directory: Path | None, *, containerd: bool = False, data_plane:
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') >> 20} MiB",
         "python": sys.version.split()[0],
         **{package: _version(package) for package in _PACKAGES},
-        **{tool: _tool(*command) for tool, command in tools.items()},
+        **{tool: _tool(*command) for tool, command in _TOOLS.items()},
+        **(containerd or {}),
         "file system": _file_system(directory or Path(tempfile.gettempdir())),
         "freed bytes": freed_bytes(directory or Path(tempfile.gettempdir())),
         **({DATA_PLANE: data_plane} if data_plane else {}),

@@ -3,7 +3,8 @@
 from thinsim.report.document import PoolFacts, Report, ReproducedWork, VariantRun
 from thinsim.report.environment import environment
 from thinsim.scenario.container_lifecycle import LifecyclePhase, LifecycleResult
-from thinsim.scenario.reproduce import CORE, Reproduction, ReproductionRequest
+from thinsim.scenario.containerd.builds import containerd_facts
+from thinsim.scenario.reproduce import Reproduction, ReproductionRequest
 from thinsim.units import format_size
 
 _FS_TYPE = "ext4"
@@ -14,7 +15,8 @@ def reproduction_report(
     request: ReproductionRequest, result: Reproduction, cut_short: str | None = None
 ) -> Report:
     """Return the report of a run that has just ended; *cut_short* is the reason if it ended early."""
-    facts = environment(request.directory, containerd=request.subject != CORE, data_plane=result.data_plane)
+    builds = containerd_facts(result.builds)
+    facts = environment(request.directory, containerd=builds, data_plane=result.data_plane)
     kernel = ["--guest-kernel", request.guest_kernel] if request.guest_kernel is not None else []
     return Report(
         cut_short=cut_short,
@@ -52,6 +54,8 @@ def command_words(request: ReproductionRequest) -> list[str]:
     words += ["--container-mb", str(request.container_bytes >> 20)]
     for setting in request.settings:
         words += ["--setting", setting.slug]
+    for directory in request.containerd:
+        words += ["--containerd", str(directory.resolve())]
     if request.image is not None:
         words += ["--image", str(request.image.resolve())]
     if request.history is not None:

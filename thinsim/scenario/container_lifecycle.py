@@ -48,6 +48,8 @@ class Setting:
     """The snapshotter's `discard_committed`."""
     async_remove: bool = False
     """The snapshotter's `async_remove`."""
+    containerd: int = 0
+    """The number of the containerd build that it runs on, if several are compared."""
 
 
 SETTINGS = (

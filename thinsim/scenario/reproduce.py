@@ -26,9 +26,9 @@ from thinsim.scenario.container_lifecycle import (
     snapshotter_config,
 )
 from thinsim.scenario.containerd import lifecycle as containerd
+from thinsim.scenario.containerd.builds import ContainerdBuild, find_build, labels
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin, devmapper_plugin, proxy_plugin
 from thinsim.scenario.containerd.recording import RecordedActivity
-from thinsim.scenario.containerd.server import check_installed
 from thinsim.scenario.measured_steps import MeasuredSteps, added
 from thinsim.scenario.progress import Progress
 from thinsim.scenario.unfinished import forget, unfinished
@@ -83,6 +83,8 @@ class ReproductionRequest:
     """The set-up from containerd's documentation, for a rig that takes set-ups; None for thinsim's own."""
     sysconfig: Path | None = None
     """The configuration file of the set-up lvm; None for the documentation's."""
+    containerd: Sequence[Path] = ()
+    """Directories of containerd builds to compare; without any, the installed one runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Reproduction:
     setup: str | None = None
     config_toml: str = ""
     """containerd's configuration for the pool of a set-up; empty without a set-up."""
+    builds: Sequence[ContainerdBuild] = ()
+    """The builds of containerd that ran."""
     data_plane: str = ""
     """The server of requests to thin devices, in words; empty for the kernel, or before the first pool."""
 
@@ -140,8 +144,8 @@ async def run_reproduction(
     an argument is wrong, if the machine lacks something, or if measurements contradict each other.
     """
     assert request.rig.running is not None, "thinsim.guests runs it in the guest"
-    if request.subject in _PLUGINS:
-        check_installed()
+    builds = _builds(request)
+    settings = _on_each(builds, request.settings)
     setup = find_setup(request.setup, request.sysconfig) if request.setup is not None else None
     for note in setup.notes if setup is not None else ():
         progress.warn(f"skipped: {note}")
@@ -166,6 +170,7 @@ async def run_reproduction(
             kept=kept,
             setup=request.setup,
             config_toml=setup.config_toml if setup is not None else "",
+            builds=builds,
             data_plane=data_plane,
         )
 
@@ -185,8 +190,8 @@ async def run_reproduction(
             at = time.monotonic()
             image, history = await _image(request, directory, stack, progress)
             spent["image"] = time.monotonic() - at
-            for number, setting in enumerate(request.settings, 1):
-                progress.setting(number, len(request.settings), setting.name)
+            for number, setting in enumerate(settings, 1):
+                progress.setting(number, len(settings), setting.name)
                 run_directory = directory / f"{number}-{setting.slug}"
                 run_directory.mkdir()
                 run = _BegunSetting(setting)
@@ -207,7 +212,8 @@ async def run_reproduction(
                     if image is not None and request.subject in _PLUGINS:
                         assert isinstance(rig, LoopRig), "only a rig with loop devices imports an image"
                         recorded = history if recording else None
-                        await _run_containerd(rig, setting, steps, image, request, journal, recorded)
+                        build = builds[setting.containerd]
+                        await _run_containerd(rig, setting, steps, image, request, journal, build, recorded)
                     else:
                         fs_options = _fs_options(request, rig.shape)
                         size = history.base_image_size
@@ -229,6 +235,7 @@ async def _run_containerd(
     image: Image,
     request: ReproductionRequest,
     journal: Journal,
+    build: ContainerdBuild,
     history: BlockHistory | None,
 ) -> None:
     config = snapshotter_config(rig, setting, BASE_IMAGE_SIZE, _fs_options(request, rig.shape))
@@ -248,9 +255,27 @@ async def _run_containerd(
             sockets=rig.sockets,
             take_activity=take_activity,
             journal=journal,
+            build=build,
         )
     if recorded is not None and history is not None:
         recorded.fill(history)
+
+
+def _builds(request: ReproductionRequest) -> Sequence[ContainerdBuild]:
+    if request.subject not in _PLUGINS:
+        return ()
+    return [find_build(directory) for directory in request.containerd or (None,)]
+
+
+def _on_each(builds: Sequence[ContainerdBuild], settings: Sequence[Setting]) -> Sequence[Setting]:
+    """Return the settings of the run: with several builds, each setting on each of them."""
+    if len(builds) < 2:
+        return settings
+    return [
+        replace(setting, name=f"{label}: {setting.name}", containerd=number)
+        for setting in settings
+        for number, label in enumerate(labels(builds))
+    ]
 
 
 def _fs_options(request: ReproductionRequest, shape: PoolShape) -> str:

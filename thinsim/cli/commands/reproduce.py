@@ -65,6 +65,15 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
     help="Choose the snapshotter. core: thinsim's own. containerd: this machine's unmodified containerd. "
     "proxy: that containerd on thinsim's core.",
 )
+@click.option(
+    "--containerd",
+    "containerd",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="DIRECTORY",
+    help="Use the containerd, ctr and shim of this directory, and its runc if it has one. May be repeated to "
+    "compare builds. Needs --subject containerd or --subject proxy. Default: the installed containerd.",
+)
 @rig_option(rig_names())
 @click.option(
     "--setup",
@@ -115,6 +124,7 @@ def reproduce(
     container_mb: int,
     chosen: tuple[str, ...],
     subject: str,
+    containerd: tuple[Path, ...],
     rig: str,
     setup: str | None,
     sysconfig: Path | None,
@@ -147,6 +157,9 @@ def reproduce(
     notes.print(choice.note, highlight=False, soft_wrap=True)
     _check_fit(choice.rig, image, record, history, keep, guest_kernel)
     _check_setup(choice.rig, setup, sysconfig)
+    if containerd and subject == CORE:
+        takers = " or ".join(f"--subject {each}" for each in SUBJECTS if each != CORE)
+        raise needs_option("--containerd", takers, "the core runs without containerd")
     settings = _settings(subject, chosen, choice.rig, history)
     request = ReproductionRequest(
         rig=choice.rig,
@@ -162,6 +175,7 @@ def reproduce(
         guest_kernel=guest_kernel,
         setup=setup,
         sysconfig=sysconfig,
+        containerd=containerd,
     )
     with TerminalProgress(notes) as progress:
         ran = _attempt(request, progress)

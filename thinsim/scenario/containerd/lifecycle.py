@@ -12,6 +12,7 @@ from thinsim.machine.programs import find_program
 from thinsim.measure.observed import ObservedDevices
 from thinsim.rig.interface import Rig
 from thinsim.scenario.container_lifecycle import LifecyclePhase, Setting
+from thinsim.scenario.containerd.builds import ContainerdBuild
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 from thinsim.scenario.containerd.server import Containerd, running_containerd
 from thinsim.scenario.measured_steps import MeasuredSteps
@@ -46,6 +47,7 @@ async def run_containerd_lifecycle(
     sockets: Path,
     take_activity: Callable[[], Awaitable[tuple[Activity, ...]]],
     journal: Journal,
+    build: ContainerdBuild,
 ) -> None:
     """Run the lifecycle on a fresh *rig*, each step with *steps*.
 
@@ -61,23 +63,23 @@ async def run_containerd_lifecycle(
     await take_activity()
     steps.observe = observe
     directory = rig.directory / "containerd"
-    async with running_containerd(directory, sockets, plugin, journal) as containerd:
+    async with running_containerd(directory, sockets, plugin, journal, build) as containerd:
         await steps.take(LifecyclePhase.FRESH, "start containerd", _nothing)
         await steps.take(
             LifecyclePhase.IMPORT,
             "ctr images import",
             steps.writing(partial(_import, containerd, *option, str(image))),
         )
-        name = await _imported(containerd)
+        names = await _imported(containerd)
         rootfs = directory / "state/io.containerd.runtime.v2.task/default" / _CONTAINER / "rootfs"
         entry = journal.begin(TakenKind.MOUNT, target=rootfs, fs_type="ext4")
-        run = partial(_run_container, containerd, option, rig.directory, busybox, name, container_bytes)
+        run = partial(_run_container, containerd, option, rig.directory, busybox, names[0], container_bytes)
         await steps.take(LifecyclePhase.RUN, "ctr run", steps.writing(run))
         journal.end(entry)
         await steps.take(
             LifecyclePhase.REMOVE_CONTAINER, "ctr containers rm", partial(_remove_container, containerd)
         )
-        remove = partial(containerd.ctr, "images", "rm", "--sync", name)
+        remove = partial(containerd.ctr, "images", "rm", "--sync", *names)
         await steps.take(LifecyclePhase.REMOVE_IMAGE, "ctr images rm --sync", remove)
         left = (await containerd.ctr("snapshots", *option, "ls")).splitlines()[1:]
         if left:
@@ -93,13 +95,17 @@ async def _import(containerd: Containerd, *words: str) -> None:
     await containerd.ctr("images", "import", "--digests", "--skip-digest-for-named", *words)
 
 
-async def _imported(containerd: Containerd) -> str:
-    names = (await containerd.ctr("images", "ls", "-q")).split()
-    if len(names) != 1:
+async def _imported(containerd: Containerd) -> Sequence[str]:
+    """Return the names of the image, a given one first: containerd 2 adds one by its digest to each image."""
+    lines = (await containerd.ctr("images", "ls")).splitlines()[1:]
+    digests = {words[0]: words[2] for words in map(str.split, lines)}
+    images = set(digests.values())
+    if len(images) != 1:
+        names = " ".join(digests) or "none"
         raise InvalidValueError(
-            f"the archive has {len(names)} images ({' '.join(names) or 'none'}); give an archive of one image"
+            f"the archive has {len(images)} images ({names}); give an archive of one image"
         )
-    return names[0]
+    return sorted(digests, key=lambda name: "@" in name)
 
 
 async def _run_container(

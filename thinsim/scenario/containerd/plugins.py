@@ -1,6 +1,5 @@
 """A `SnapshotterPlugin` configures the snapshotter that containerd uses on the pool of a rig."""
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.machine.journal import Journal
 from thinsim.machine.servers import Server
 from thinsim.rig.loop_rig import LoopRig
+from thinsim.scenario.containerd.config_file import quoted
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.daemon_config import PLUGIN
 
@@ -73,8 +73,3 @@ async def proxy_plugin(rig: LoopRig, config: Config, journal: Journal) -> AsyncI
         yield SnapshotterPlugin("thinsim", _PROXY.format(name="thinsim", address=quoted(socket)))
     finally:
         await server.stop()
-
-
-def quoted(value: object) -> str:
-    """Return *value* as a TOML basic string, which has the escapes of JSON."""
-    return json.dumps(str(value))

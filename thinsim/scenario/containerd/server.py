@@ -8,41 +8,24 @@ from pathlib import Path
 
 import trio
 
-from thinsim.errors import EnvironmentLacksError, ProgramFailedError
+from thinsim.errors import ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
-from thinsim.machine.programs import find_program
 from thinsim.machine.servers import JOURNAL_VARIABLE
 from thinsim.machine.state import ProcessIdentity
-from thinsim.scenario.containerd.plugins import SnapshotterPlugin, quoted
+from thinsim.scenario.containerd.builds import ContainerdBuild, find_build
+from thinsim.scenario.containerd.config_file import containerd_config
+from thinsim.scenario.containerd.plugins import SnapshotterPlugin
 
-NEEDED = {
-    "containerd": "apt-get install containerd",
-    "ctr": "apt-get install containerd",
-    "runc": "apt-get install runc",
-    "blkdiscard": "apt-get install util-linux",
-    "mkfs.ext4": "apt-get install e2fsprogs",
-}
 _PATIENCE = 30.0
-_CONFIG = """version = 2
-root = {root}
-state = {state}
-disabled_plugins = [
-  "io.containerd.grpc.v1.cri",
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.zfs",
-]
-[grpc]
-address = {socket}
-[ttrpc]
-address = {ttrpc}
-"""
 
 
 class Containerd:
     """A `Containerd` is a running containerd; :meth:`ctr` drives it."""
 
-    def __init__(self, socket: Path, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, build: ContainerdBuild, socket: Path, environment: Mapping[str, str], log: Path
+    ) -> None:
+        self.build = build
         self._socket = socket
         self._environment = environment
         self.log = log
@@ -50,7 +33,7 @@ class Containerd:
     async def ctr(self, *words: str | Path) -> str:
         """Run ctr and return its output. ProgramFailedError, with ctr's message, if it fails."""
         done = await trio.run_process(
-            ["ctr", "--address", str(self._socket), *map(str, words)],
+            [self.build.program("ctr"), "--address", str(self._socket), *map(str, words)],
             env=dict(self._environment),
             capture_stdout=True,
             capture_stderr=True,
@@ -73,26 +56,23 @@ async def running_containerd(
     sockets: Path,
     plugin: SnapshotterPlugin,
     journal: Journal,
+    build: ContainerdBuild | None = None,
 ) -> AsyncIterator[Containerd]:
-    """Run containerd with all its files below *directory*, and its sockets in *sockets*, a short path."""
-    check_installed()
+    """Run *build* with all its files below *directory*, and its sockets in *sockets*, a short path.
+
+    By default the installed build runs. Raises what `find_build` raises, and ProgramFailedError.
+    """
+    build = build or find_build(None)
     directory.mkdir(mode=0o700)
     file = directory / "config.toml"
-    file.write_text(
-        _CONFIG.format(
-            root=quoted(directory / "root"),
-            state=quoted(directory / "state"),
-            socket=quoted(sockets / "containerd.sock"),
-            ttrpc=quoted(sockets / "containerd.ttrpc"),
-        )
-        + plugin.stanza
-    )
+    file.write_text(containerd_config(build, directory, sockets, plugin.name, plugin.stanza))
     log = directory / "containerd.log"
-    full = {**os.environ, **plugin.environment, JOURNAL_VARIABLE: str(journal.path)}
+    path = build.path(plugin.environment)
+    full = {**os.environ, **plugin.environment, "PATH": path, JOURNAL_VARIABLE: str(journal.path)}
     entry = journal.begin(TakenKind.PROCESS, role="containerd")
     with log.open("wb") as output:
         process = await trio.lowlevel.open_process(
-            ["containerd", "--config", str(file)],
+            [build.program("containerd"), "--config", str(file)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -101,7 +81,7 @@ async def running_containerd(
         )
     identity = ProcessIdentity.of(process.pid)
     journal.amend(entry, pid=process.pid, started=identity.started if identity else 0)
-    containerd = Containerd(sockets / "containerd.sock", full, log)
+    containerd = Containerd(build, sockets / "containerd.sock", full, log)
     try:
         await _wait_until_ready(containerd, process, plugin.name)
         yield containerd
@@ -109,15 +89,6 @@ async def running_containerd(
         with trio.CancelScope(shield=True):
             await _end(process)
             journal.end(entry)
-
-
-def check_installed() -> None:
-    """Raise EnvironmentLacksError, with every missing program and its package, if one is missing."""
-    missing = {name: fix for name, fix in NEEDED.items() if find_program(name) is None}
-    if missing:
-        raise EnvironmentLacksError(
-            "; ".join(f"{name} is not installed ({fix})" for name, fix in missing.items())
-        )
 
 
 async def _wait_until_ready(containerd: Containerd, process: trio.Process, plugin: str) -> None:
