@@ -11,12 +11,10 @@ from thinsim.report.environment import environment
 def test_containerd_is_in_the_environment_where_it_took_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "containerd"
-    program.write_text("#!/bin/sh\necho containerd github.com/containerd/containerd 9.8.7 abc\n")
-    program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(programs, "SYSTEM_PLACES", ())
-    found = environment(tmp_path, containerd=True)
-    assert found["containerd"] == "github.com/containerd/containerd 9.8.7 abc"
-    assert found["runc"] == found["mkfs.ext4"] == "not installed"
+    facts = {"containerd": "1.7.24, revision abc", "runc": "1.1.15"}
+    found = environment(tmp_path, containerd=facts)
+    assert {name: found[name] for name in facts} == facts
+    assert found["mkfs.ext4"] == "not installed"
     assert set(found) - set(environment(tmp_path)) == {"containerd", "runc"}

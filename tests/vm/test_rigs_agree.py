@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from thinsim.scenario.containerd.server import NEEDED
+from thinsim.scenario.containerd.builds import INSTALLED
 from thinsim.vm.probe import probe_guest
 
 LACKS = [f"{each.name}: {each.detail} (fix: {each.fix})" for each in probe_guest() if not each.present]
-PROGRAMS = [f"{name} (fix: {fix})" for name, fix in NEEDED.items() if shutil.which(name) is None]
+PROGRAMS = [f"{name} (fix: {fix})" for name, fix in INSTALLED.items() if shutil.which(name) is None]
 
 pytestmark = [
     pytest.mark.rig,

@@ -182,11 +182,7 @@ async def run_reproduction(
             kept = directory if request.keep else None
             if request.repeatable:
                 stack.enter_context(repeatable_ext4(directory))
-            # /dev/mapper is one name space for the whole machine: a unique name lets several runs go on at
-            # once.
-            shape = PoolShape(f"thinsim-{journal.path.stem}")
-            if request.data_size is not None:
-                shape = replace(shape, data_size=request.data_size)
+            shape = _shape(request, journal)
             at = time.monotonic()
             image, history = await _image(request, directory, stack, progress)
             spent["image"] = time.monotonic() - at
@@ -259,6 +255,12 @@ async def _run_containerd(
         )
     if recorded is not None and history is not None:
         recorded.fill(history)
+
+
+def _shape(request: ReproductionRequest, journal: Journal) -> PoolShape:
+    # /dev/mapper is one name space for the whole machine: a unique name lets several runs go on at once.
+    shape = PoolShape(f"thinsim-{journal.path.stem}")
+    return shape if request.data_size is None else replace(shape, data_size=request.data_size)
 
 
 def _builds(request: ReproductionRequest) -> Sequence[ContainerdBuild]:

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from tests.snapshotter.filters.filter_texts import LABELS, texts
 from tests.snapshotter.proxy.snapshots_client import SnapshotsClient, short_directory
 from thinsim.machine.journal import Journal
+from thinsim.scenario.containerd.builds import INSTALLED
 from thinsim.scenario.containerd.plugins import SnapshotterPlugin
-from thinsim.scenario.containerd.server import NEEDED, running_containerd
+from thinsim.scenario.containerd.server import running_containerd
 from thinsim.snapshotter.errors import InvalidArgumentError
 from thinsim.snapshotter.filters.parsing import parse_filters
 from thinsim.snapshotter.filters.snapshots import fields_of
 from thinsim.snapshotter.interface import Info
 
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
+MISSING = [name for name in INSTALLED if shutil.which(name) is None]
 EXAMPLES = int(os.environ.get("THINSIM_EXAMPLES", "300"))
 ROOT = {"containerd.io/gc.root": "now"}
 
