@@ -54,10 +54,16 @@ reproduce: setup
 
 # An installed containerd is used as it is, even when it comes from another package.
 test: setup
-	$(call install,busybox-static chromium fio qemu-utils)
+	$(call install,busybox-static chromium docker-registry fio qemu-utils)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
+	-$(BIN)/python -m tools.containerd_builds >/dev/null
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGUMENTS)
+
+# Ten seconds: get the containerd of other Debian releases, for tests and for --containerd. Nothing is installed.
+.PHONY: containerd-builds
+containerd-builds: setup
+	$(BIN)/python -m tools.containerd_builds
 
 # Two minutes, for every edit: the tests that need no root, mount, browser, network or guest.
 UNCHECKED := rig or kernel or root or browser or long

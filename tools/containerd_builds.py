@@ -1,0 +1,84 @@
+"""``python -m tools.containerd_builds`` gets the containerd of other Debian releases without installing it.
+
+It writes the programs of each release to a directory of its own below ``.containerd``. apt checks the
+signatures, with lists and caches in a temporary directory; nothing of this machine's apt changes.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+BUILDS = Path(__file__).resolve().parent.parent / ".containerd"
+SUITES = ("trixie", "sid")
+PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2")
+"""runc stays this machine's: a newer one needs the C library of its own release."""
+
+_MIRROR = "http://deb.debian.org/debian"
+_KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "suites", nargs="*", default=SUITES, metavar="SUITE", help=f"default: {' '.join(SUITES)}"
+    )
+    parser.add_argument("--to", type=Path, default=BUILDS, help="directory of the builds")
+    options = parser.parse_args()
+    for suite in options.suites:
+        try:
+            print(get(suite, options.to / suite))
+        except subprocess.CalledProcessError as error:
+            lines = error.stderr.strip().splitlines() or [str(error)]
+            print(f"{suite}: {lines[-1]}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def get(suite: str, to: Path) -> Path:
+    """Get the build of *suite* unless it is there; return its directory. CalledProcessError if apt fails."""
+    if all((to / name).exists() for name in PROGRAMS):
+        return to
+    with tempfile.TemporaryDirectory(prefix="thinsim-containerd-") as name:
+        work = Path(name)
+        options = _private_apt(suite, work)
+        _run(["apt-get", *options, "update"], work)
+        _run(["apt-get", *options, "download", "containerd"], work)
+        (package,) = work.glob("containerd_*.deb")
+        _run(["dpkg-deb", "--extract", str(package), "root"], work)
+        fresh = work / "build"
+        fresh.mkdir()
+        for program in PROGRAMS:
+            shutil.copy2(work / "root/usr/bin" / program, fresh)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(fresh, to, dirs_exist_ok=True)
+    return to
+
+
+def _private_apt(suite: str, work: Path) -> Sequence[str]:
+    for each in ("lists/partial", "cache/archives/partial"):
+        (work / each).mkdir(parents=True)
+    (work / "status").touch()
+    (work / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_MIRROR} {suite} main\n")
+    settings = {
+        "Dir::Etc::sourcelist": work / "sources.list",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::State::lists": work / "lists",
+        "Dir::State::status": work / "status",
+        "Dir::Cache": work / "cache",
+        # A mirror may keep an index of sid beyond its date.
+        "Acquire::Check-Valid-Until": "false",
+        "APT::Sandbox::User": "root",
+    }
+    return ["-qq", *(f"-o{key}={value}" for key, value in settings.items())]
+
+
+def _run(command: Sequence[str], work: Path) -> None:
+    subprocess.run(command, cwd=work, check=True, capture_output=True, text=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
