@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 from thinsim.did_you_mean import unknown_name
 from thinsim.errors import UnknownNameError
@@ -19,11 +20,16 @@ class Contender:
     rig: RigRecord
     subject: str
     setting: Setting
+    containerd: Path | None = None
+    """The directory of its build of containerd; None for the installed one."""
+    label: str = ""
+    """A word for the build, if builds are compared."""
 
     @property
     def name(self) -> str:
-        """Return the name as the command line takes it."""
-        return f"{self.rig.name}/{self.subject}/{self.setting.slug}"
+        """Return the name as the command line takes it, and ``@LABEL`` for a build."""
+        build = f"@{self.label}" if self.label else ""
+        return f"{self.rig.name}/{self.subject}/{self.setting.slug}{build}"
 
 
 @dataclass(frozen=True, slots=True)

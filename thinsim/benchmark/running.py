@@ -178,8 +178,12 @@ class BenchmarkRun:
             self._at = "the clean-up"
 
     def _facts(self, directory: Path) -> dict[str, str]:
-        subjects = [each.subject for each in self._plan.contenders if isinstance(each, Contender)]
-        builds = [find_build(None)] if any(subject != CORE for subject in subjects) else []
+        directories = {
+            each.containerd: None
+            for each in self._plan.contenders
+            if isinstance(each, Contender) and each.subject != CORE
+        }
+        builds = [find_build(each) for each in directories]
         return environment(directory, containerd=containerd_facts(builds))
 
     async def _round(
@@ -283,6 +287,7 @@ async def _run(
         container_bytes=sizes.container,
         data_size=sizes.pool,
         directory=directory,
+        containerd=() if contender.containerd is None else (contender.containerd,),
     )
     async with counted() as costs:
         result = await run_reproduction(request, progress)

@@ -4,6 +4,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -25,7 +26,9 @@ from thinsim.cli.benchmark_outputs import (
     schema_option,
     write_results,
 )
+from thinsim.cli.containerd_option import containerd_option
 from thinsim.cli.directory_option import directory_option
+from thinsim.cli.expected_trouble import needs_option
 from thinsim.cli.interruptible import run_interruptible
 from thinsim.cli.output_console import notes_console, output_console
 from thinsim.cli.progress import TerminalProgress
@@ -34,6 +37,7 @@ from thinsim.cli.run_scenario import clean_up_after_killed_runs
 from thinsim.cli.size import SIZE, UNITS
 from thinsim.errors import InvalidValueError, ProgramFailedError
 from thinsim.rig.registry import AUTO, choose_rig, probe_machine
+from thinsim.scenario.containerd.builds import find_build, labels
 from thinsim.scenario.reproduce import BUILT_IMAGE_BYTES, CORE, SUBJECTS
 from thinsim.units import Bytes
 from thinsim.vm.guest_script import SCRATCH
@@ -60,6 +64,7 @@ _RECORDED_MB = BUILT_IMAGE_BYTES >> 20
     help="Measure this shell command as well; may be repeated. Without --contender, thinsim measures only "
     "commands.",
 )
+@containerd_option("a contender with the subject containerd or proxy")
 @click.option(
     "--prepare",
     metavar="COMMAND",
@@ -120,6 +125,7 @@ _RECORDED_MB = BUILT_IMAGE_BYTES >> 20
 def bench(
     words: tuple[str, ...],
     command_words: tuple[str, ...],
+    containerd: tuple[Path, ...],
     prepare: str | None,
     rounds: int,
     warm_up: int,
@@ -161,7 +167,7 @@ def bench(
     notes = notes_console()
     clean_up_after_killed_runs(notes)
     draw = drawing(plot)
-    contenders = _contenders(words, command_words, directory)
+    contenders = _contenders(words, command_words, containerd, directory)
     if {*container_mb, *image_mb} != {_RECORDED_MB}:
         _refuse_recorded(contenders)
     plan = BenchmarkPlan(
@@ -230,7 +236,9 @@ def _with_figures(document: Benchmark, planned: int, ended: Exception) -> Except
     return ended
 
 
-def _contenders(words: Sequence[str], commands: Sequence[str], directory: Path | None) -> list[AnyContender]:
+def _contenders(
+    words: Sequence[str], commands: Sequence[str], containerd: Sequence[Path], directory: Path | None
+) -> list[AnyContender]:
     """Return the contenders. Refuse one that cannot run here before anything is measured."""
     findings = probe_machine(directory or Path(tempfile.gettempdir()))
     if not words and not commands:
@@ -253,9 +261,25 @@ def _contenders(words: Sequence[str], commands: Sequence[str], directory: Path |
                 f"{each.name}: {each.subject} needs a rig with devices; {each.rig.name} has none"
             )
         choose_rig(each.rig.name, findings)
-    everything: list[AnyContender] = [*contenders, *_commands(commands)]
+    everything: list[AnyContender] = [*_on_each(contenders, containerd), *_commands(commands)]
     _refuse_same_names(everything)
     return everything
+
+
+def _on_each(contenders: Sequence[Contender], directories: Sequence[Path]) -> Sequence[Contender]:
+    """Return the contenders, those with containerd once for each build in *directories*."""
+    if not directories:
+        return contenders
+    if all(each.subject == CORE for each in contenders):
+        raise needs_option("--containerd", "--contender RIG/containerd/SETTING", "the core runs without it")
+    words = labels([find_build(each) for each in directories]) if len(directories) > 1 else [""]
+    return [
+        each if directory is None else replace(each, containerd=directory, label=word)
+        for each in contenders
+        for directory, word in (
+            [(None, "")] if each.subject == CORE else zip(directories, words, strict=True)
+        )
+    ]
 
 
 def _commands(words: Sequence[str]) -> list[CommandContender]:

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.attempt import Attempt, attempted
+from thinsim.cli.containerd_option import containerd_option
 from thinsim.cli.directory_option import directory_option
 from thinsim.cli.expected_trouble import cannot_be_used_with, needs_option
 from thinsim.cli.leak_limit import leak_limit_option
@@ -65,15 +66,7 @@ from thinsim.scenario.reproduce import CORE, SUBJECTS, ReproductionRequest, run_
     help="Choose the snapshotter. core: thinsim's own. containerd: this machine's unmodified containerd. "
     "proxy: that containerd on thinsim's core.",
 )
-@click.option(
-    "--containerd",
-    "containerd",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    multiple=True,
-    metavar="DIRECTORY",
-    help="Use the containerd, ctr and shim of this directory, and its runc if it has one. May be repeated to "
-    "compare builds. Needs --subject containerd or --subject proxy. Default: the installed containerd.",
-)
+@containerd_option("--subject containerd or --subject proxy")
 @rig_option(rig_names())
 @click.option(
     "--setup",
