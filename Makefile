@@ -233,6 +233,11 @@ benchmarks-page: setup
 	$(if $(MEASURE),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]')
 	$(BIN)/python -m tools.benchmarks_page $(addprefix --measure ,$(MEASURE))
 
+# Two minutes: measure the leaks of each version of containerd that Debian has, and write their page.
+.PHONY: containerd-versions-page
+containerd-versions-page: setup
+	$(BIN)/python -m tools.containerd_versions_page --measure
+
 # Most of an hour, as root, on a machine without other work: count how often the verdicts of thinsim ci are right,
 # and write docs/evidence/verdict-rates.md. RUNS is the number of runs of each case.
 RUNS ?= 100

@@ -163,6 +163,12 @@ EXEMPT = (
         LONGER,
         NIGHTLY,
     ),
+    Exempt(
+        "howto/measure-containerd.md",
+        "thinsim bench --contender emulated/containerd/on",
+        "needs two builds",
+        "tests/scenario/containerd/test_containerd_versions.py",
+    ),
     Exempt("howto/run-in-a-guest.md", "RELEASE=", NEWER, NIGHTLY),
     Exempt("howto/run-in-a-guest.md", "apt-get download", NEWER, NIGHTLY),
     Exempt("howto/run-in-a-guest.md", "depmod", NEWER, NIGHTLY),

@@ -7,7 +7,13 @@ import pytest
 
 from tests.repository import REPOSITORY
 from thinsim.benchmark.document import Benchmark
-from tools import benchmarks_page, crashes_page, data_plane_page, verdict_rates_page
+from tools import (
+    benchmarks_page,
+    containerd_versions_page,
+    crashes_page,
+    data_plane_page,
+    verdict_rates_page,
+)
 from tools.evidence_pages import DATA, EVIDENCE, Measured, filled, measured_now
 
 PAGES = sorted(path for path in EVIDENCE.glob("*.md") if not path.name.endswith("-by-hand.md"))
@@ -33,6 +39,13 @@ def test_the_page_of_verdict_rates_is_what_its_generator_makes() -> None:
 def test_the_page_of_the_data_plane_is_what_its_generator_makes() -> None:
     page = data_plane_page.page(data_plane_page.kept())
     assert (EVIDENCE / "data-plane.md").read_text() == page, "run `make data-plane-page`"
+
+
+def test_the_page_of_containerd_versions_is_what_its_generator_makes() -> None:
+    kept = Measured.read(DATA / "containerd-versions.json")
+    assert (EVIDENCE / "containerd-versions.md").read_text() == containerd_versions_page.page(kept), (
+        "run `python -m tools.containerd_versions_page`"
+    )
 
 
 def test_the_published_rates_are_those_that_a_gate_needs() -> None:
