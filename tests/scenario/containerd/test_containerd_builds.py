@@ -104,7 +104,7 @@ def test_the_drop_in_dmsetup_comes_before_the_build_and_the_build_before_the_sys
     assert build.program("runc").endswith("installed/runc")
 
 
-def test_builds_are_told_apart_by_version_else_by_directory(directory_of: Programs) -> None:
+def test_builds_are_distinguished_by_version_else_by_directory(directory_of: Programs) -> None:
     released = find_build(directory_of("containerd c v2.1.9 abc", name="released"))
     patched = find_build(directory_of("containerd c v2.1.9 abd", name="patched"))
     old = find_build(directory_of("containerd c v1.7.24 abe", name="old"))
