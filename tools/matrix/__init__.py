@@ -1,0 +1,1 @@
+"""``python -m tools.matrix`` runs what a newcomer runs on each supported system, in a root of its own."""

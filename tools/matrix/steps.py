@@ -1,0 +1,69 @@
+"""`STEPS` lists what runs on each system, as its user types it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tools.matrix.system_root import CLONE
+from tools.matrix.systems import MatrixSystem
+
+_TESTED = re.compile(r"(\d+ failed, )?(\d+) passed[^\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixStep:
+    """A `MatrixStep` runs *script* in the clone; *result* finds its result in the output."""
+
+    title: str
+    script: str
+    result: re.Pattern[str]
+    seconds: int
+    """The time limit."""
+    tmpfs: bool = False
+
+    def script_for(self, system: MatrixSystem) -> str:
+        """Return the shell script for *system*."""
+        return self.script.replace("CONTAINERD_SOURCE", system.containerd_source)
+
+
+STEPS: Mapping[str, MatrixStep] = {
+    "reproduce": MatrixStep(
+        "make reproduce",
+        "make reproduce",
+        re.compile(r"^\S[^\n]*: [^\n]* leaked \([^\n]*", re.MULTILINE),
+        900,
+    ),
+    "containerd": MatrixStep(
+        "--subject containerd",
+        "apt-get install -qq containerd runc busybox-static\n"
+        ".venv/bin/thinsim reproduce --subject containerd --container-mb 20",
+        re.compile(r"^\S[^\n]*: [^\n]* leaked \([^\n]*", re.MULTILINE),
+        900,
+    ),
+    "tests": MatrixStep(
+        "tests",
+        "apt-get install -qq busybox-static containerd docker-registry fio qemu-utils runc\n"
+        ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser'",
+        _TESTED,
+        3600,
+    ),
+    "tests on tmpfs": MatrixStep(
+        "tests, /tmp on tmpfs",
+        ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser'",
+        _TESTED,
+        3600,
+        tmpfs=True,
+    ),
+    "suite": MatrixStep(
+        "containerd's own suite",
+        "apt-get install -qq golang-go golang-github-containerd-containerd-dev\n"
+        f"PATH={CLONE}/.venv/bin:$PATH\n"
+        "thinsim dm start\n"
+        'eval "$(thinsim env)"\n'
+        "trap 'thinsim dm stop' EXIT\n"
+        "GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= go test -v -count=1 "
+        "CONTAINERD_SOURCE CONTAINERD_SOURCE/dmsetup -args -test.root",
+        re.compile(r"^(?:ok|FAIL|---|PASS)[^\n]*", re.MULTILINE),
+        1200,
+    ),
+}
