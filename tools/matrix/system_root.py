@@ -1,4 +1,4 @@
-"""A `SystemRoot` is a directory with a system of its own; programs run in it as on a machine of that system.
+"""A `SystemRoot` is a directory with a system of its own, whose programs run as on such a machine.
 
 They run in mount and process namespaces of their own, with pivot_root(2): runc refuses a chroot. The kernel,
 its devices and the network are this machine's. When the first program ends, the kernel ends all others and
