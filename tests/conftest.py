@@ -58,17 +58,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="long: make test-long"))
 
 
-_OVER_IO_URING_EACH_TIME = {"test_backing_discards.py", "test_backing_loop.py", "test_dm_contract.py"}
+_OVER_IO_URING_EACH_TIME = {
+    "test_backing_discards.py",
+    "test_backing_loop.py",
+    "test_backing_session.py",
+    "test_backing_uring.py",
+    "test_dm_contract.py",
+    "test_dm_order.py",
+    "test_dm_plane.py",
+}
 """The other tests of stores and device-mappers run over io_uring with ``make test-long``."""
 
 
 def _is_over_io_uring(item: pytest.Item) -> bool:
-    parameters = (
-        item.callspec.params.values()
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-        else ()
-    )
-    return any(str(value).endswith(" over io_uring") for value in parameters)
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    values = map(str, item.callspec.params.values())
+    return any(value == "io_uring" or value.endswith(" over io_uring") for value in values)
 
 
 @pytest.hookimpl(wrapper=True)

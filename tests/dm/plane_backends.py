@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pytest
+
 from tests.dm.mappers_under_test import DATA_SIZE, EmulatedMapper, emulated_mapper
 from thinsim.block import loop
 from thinsim.dm.daemon.native_plane import FILE, RING, VARIABLE
@@ -17,6 +19,8 @@ from thinsim.rig.shape import PoolShape
 from thinsim.units import Bytes
 
 BACKENDS = (FILE, RING)
+EACH_TIME = (FILE, pytest.param(RING, marks=pytest.mark.long))
+"""The same, for a test whose second form takes long."""
 
 PART_OFFSET = 4096
 """The first byte of the store's file that a data device without a file shows. It is inside a data block."""

@@ -13,7 +13,7 @@ from tests.dm.busy_run import SHAPE
 from tests.dm.flush_log import Survivors
 from tests.dm.mappers_under_test import BLOCK, POOL, thin_table
 from tests.dm.metadata_soundness import assert_sound
-from tests.dm.plane_backends import BACKENDS, first_data_byte
+from tests.dm.plane_backends import EACH_TIME, first_data_byte
 from tests.dm.plane_oracle import PIECE, found_marks
 from tests.machine.interrupted_run import PATIENCE, InterruptedRun
 from thinsim.block import loop
@@ -62,7 +62,7 @@ class KilledRun(InterruptedRun):
                 await trio.sleep(0.1)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EACH_TIME)
 @pytest.mark.parametrize(
     "victims", [("daemon",), ("daemon", "run"), ("daemon", "run", "store")], ids="+".join
 )

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.dm.memory_cgroup import MemoryCgroup, NoMemoryCgroupError, memory_cgroup
-from tests.dm.plane_backends import BACKENDS
+from tests.dm.plane_backends import EACH_TIME
 from tests.machine.interrupted_run import InterruptedRun
 from thinsim.dm.daemon.native_plane import FILE
 
@@ -47,7 +47,7 @@ def cgroup() -> Iterator[MemoryCgroup]:
         yield made
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EACH_TIME)
 async def test_sixty_four_devices_with_little_memory_do_not_deadlock(
     tmp_path: Path, cgroup: MemoryCgroup, backend: str
 ) -> None:
