@@ -42,8 +42,8 @@ class ProvisionedDevice:
     """Shares all blocks with a snapshot. UnsupportedError if the contender has none."""
     forget: Callable[[], object] = lambda: None
     """Deletes the snapshot."""
-    servers: Callable[[], Sequence[int]] = tuple
-    """Returns the process ids of the servers, none if the kernel alone serves the device."""
+    servers: Callable[[], Sequence[int]] | None = None
+    """Returns the process ids of the servers, none if the kernel alone serves the device; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def plain_loop(file: Path, *, direct_io: bool = False) -> Iterator[Path]:
 def _plain(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
     """Yield a device whose snapshots do nothing: its rows of broken sharing are writes of its own blocks."""
     with plain_loop(sparse(directory / "disk", size)) as device:
-        yield ProvisionedDevice(device)
+        yield ProvisionedDevice(device, servers=tuple)
 
 
 def _thin(

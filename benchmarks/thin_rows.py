@@ -6,6 +6,7 @@ from benchmarks.backing_rows import (
     MIB,
     RowStep,
     TurnSizes,
+    UnsupportedError,
     discards,
     fio,
     rate,
@@ -63,6 +64,8 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[ProvisionedDevice]]:
 
     def limit(row: FigureRow, kind: str, part: ServerPart) -> RowStep[ProvisionedDevice]:
         def measure(device: ProvisionedDevice, _offset: int) -> float:
+            if device.servers is None:
+                raise UnsupportedError("the processor time of its servers is not known")
             return rate_without(
                 part,
                 device.servers(),
