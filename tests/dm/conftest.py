@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.dm.drop_in_machine import DropInMachine, machine_of_its_own
+from tests.dm.logged_planes import LoggedPlanes
 from tests.dm.mappers_under_test import MAPPERS, POOL, EmulatedMapper, MapperUnderTest, emulated_mapper
 from tests.dm.small_pool import SmallPool, running_pool
 from thinsim.dm.emulator.runner import in_place, on_thread
@@ -42,6 +43,18 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInM
 @pytest.fixture(params=[in_place, on_thread])
 async def pool(request: pytest.FixtureRequest) -> AsyncIterator[SmallPool]:
     async with running_pool(request.param) as pool:
+        yield pool
+
+
+@pytest.fixture
+def planes() -> LoggedPlanes:
+    return LoggedPlanes()
+
+
+@pytest.fixture
+async def logged_pool(planes: LoggedPlanes) -> AsyncIterator[SmallPool]:
+    """Return a pool with a plane that notes its calls."""
+    async with running_pool(in_place, planes) as pool:
         yield pool
 
 
