@@ -1,4 +1,4 @@
-"""These functions make system calls that Python's ``os`` lacks: fallocate, renameat2, mount, umount2, prctl.
+"""These functions make system calls that Python's ``os`` lacks, such as fallocate and mount.
 
 Each raises ``OSError`` with the kernel's errno, and releases the GIL while it runs (by ctypes).
 """
@@ -15,6 +15,11 @@ MS_NODEV = 4
 MNT_DETACH = 2
 
 _PR_SET_IO_FLUSHER = 57
+_CLOSE_RANGE = (
+    436  # the number of the system call on every architecture; Debian 11's libc has no function for it
+)
+_CLOSE_RANGE_UNSHARE = 2
+_FIRST_OWN_FILE = 3  # after standard input, output and error
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -77,3 +82,13 @@ def become_io_flusher() -> bool:
     inherit the mark. Return False if the kernel refuses (no CAP_SYS_RESOURCE) or does not know it.
     """
     return bool(_libc.prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0)
+
+
+def leave_the_files_of_the_process() -> bool:
+    """Let this thread have descriptors of its own: standard input, output and error, and no others.
+
+    See close_range(2), CLOSE_RANGE_UNSHARE (Linux 5.9). Return False if the kernel does not know it or a
+    sandbox refuses it: then the thread keeps the descriptors of the process.
+    """
+    first, last = ctypes.c_uint(_FIRST_OWN_FILE), ctypes.c_uint(2**32 - 1)
+    return bool(_libc.syscall(_CLOSE_RANGE, first, last, ctypes.c_uint(_CLOSE_RANGE_UNSHARE)) == 0)

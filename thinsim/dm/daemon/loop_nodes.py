@@ -1,7 +1,7 @@
 """`LoopNodes` attaches a loop device to a mapped device's file, and links ``/dev/mapper/NAME`` to it.
 
-Every call that touches a file or device below this process's own mount runs on a thread: the event
-loop must stay free to serve it.
+Every call that touches a file or device below this process's own mount runs by ``on_own_device``: the
+event loop must stay free to serve it.
 """
 
 import errno
@@ -17,6 +17,7 @@ import trio
 
 from thinsim.block import kernel_view, loop, loop_limits, loop_numbers
 from thinsim.dm.daemon.freeze import freeze, thaw
+from thinsim.dm.daemon.own_devices import on_own_device
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.names import MAPPER
 from thinsim.errors import DeviceMapperError, KernelError
@@ -96,9 +97,7 @@ class LoopNodes:
         loop_entry = self._journal.begin(TakenKind.LOOP, file=file)
         try:
             async with self._attaching:
-                attached = await trio.to_thread.run_sync(
-                    partial(loop.attach, file, number=minor, direct_io=True)
-                )
+                attached = await on_own_device(partial(loop.attach, file, number=minor, direct_io=True))
         except BaseException as error:
             self._files.withdraw(name)
             self._journal.end(loop_entry)
@@ -131,7 +130,7 @@ class LoopNodes:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot refresh the node of {name}") from error
 
     async def _resize(self, node: _Node, *, read_only: bool) -> None:
-        await trio.to_thread.run_sync(
+        await on_own_device(
             partial(
                 loop.refresh,
                 node.loop,
@@ -157,17 +156,17 @@ class LoopNodes:
         While it is claimed it can be made to refuse requests, but not to take them again.
         """
         wanted = _Limits.of(node.device)
-        if not await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path):
+        if not await on_own_device(kernel_view.is_claimed, node.loop.path):
             self._files.punches_discard(name, False)
-            await trio.to_thread.run_sync(loop_limits.take_limits, node.loop, wanted.logical_block)
+            await on_own_device(loop_limits.take_limits, node.loop, wanted.logical_block)
             node.limits = wanted
         request = loop_limits.last_page(node.device.size, wanted.logical_block)
         takes_discards, takes_zeroes = await _takes(node)
         if takes_zeroes and not wanted.takes_zeroes and request is not None:
             with self._files.dropping_zeros(name, *request):
-                await trio.to_thread.run_sync(loop_limits.stop_write_zeroes, node.loop, *request)
+                await on_own_device(loop_limits.stop_write_zeroes, node.loop, *request)
         if takes_discards and not wanted.takes_discards and request is not None:
-            await trio.to_thread.run_sync(loop_limits.stop_discards, node.loop, *request)
+            await on_own_device(loop_limits.stop_discards, node.loop, *request)
         self._files.punches_discard(name, not (await _takes(node))[1])
 
     async def rename(self, name: str, new: str) -> None:
@@ -188,7 +187,7 @@ class LoopNodes:
         node = self._nodes.get(name)
         if node is None:
             return True  # its deferred removal has just finished
-        gone: bool = await trio.to_thread.run_sync(lambda: loop.detach(node.loop, deferred=deferred))
+        gone: bool = await on_own_device(lambda: loop.detach(node.loop, deferred=deferred))
         if gone:
             self._forget(name, node)
         return gone
@@ -199,7 +198,7 @@ class LoopNodes:
         Call this after the last close of the file.
         """
         node = self._nodes.get(name)
-        if node is None or await trio.to_thread.run_sync(loop.is_attached, node.loop):
+        if node is None or await on_own_device(loop.is_attached, node.loop):
             return False
         return self._forget(name, node)
 
@@ -207,13 +206,13 @@ class LoopNodes:
         """Return whether the node is mounted or opened exclusively; plain opens are not visible here."""
         node = self._nodes.get(name)
         # On a thread: the check opens the device, and its close may write back through this very process.
-        return node is not None and await trio.to_thread.run_sync(kernel_view.is_claimed, node.loop.path)
+        return node is not None and await on_own_device(kernel_view.is_claimed, node.loop.path)
 
     async def freeze(self, name: str) -> None:
         """Freeze the mounted file system, or flush the loop device's cache."""
         node = self._node(name)
         try:
-            node.frozen_at = await trio.to_thread.run_sync(freeze, node.loop.path)
+            node.frozen_at = await on_own_device(freeze, node.loop.path)
         except OSError as error:
             raise DeviceMapperError(error.errno or errno.EIO, f"cannot freeze {name}") from error
 
@@ -223,7 +222,7 @@ class LoopNodes:
         if node.frozen_at is not None:
             target, node.frozen_at = node.frozen_at, None
             try:
-                await trio.to_thread.run_sync(thaw, target)
+                await on_own_device(thaw, target)
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.ENOENT):  # thawed or unmounted by hand meanwhile
                     raise DeviceMapperError(error.errno or errno.EIO, f"cannot thaw {name}") from error
@@ -259,7 +258,7 @@ class LoopNodes:
 
 async def _takes(node: _Node) -> tuple[bool, bool]:
     """Return whether the loop device takes discards, and whether it takes requests for zeros."""
-    return await trio.to_thread.run_sync(
+    return await on_own_device(
         lambda: (loop_limits.takes_discards(node.loop), loop_limits.takes_write_zeroes(node.loop))
     )
 
