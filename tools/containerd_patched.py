@@ -47,11 +47,12 @@ def name_of(suite: str) -> str:
 
 
 def build(suite: str, to: Path) -> Path:
-    """Build the containerd of *suite* with `PATCHES` unless it is there; return its directory.
+    """Build the containerd of *suite* with `PATCHES` unless *to* has it; return its directory.
 
-    CalledProcessError if apt, patch or the compiler fails.
+    A build that is older than a patch is built again. CalledProcessError if apt, patch or the compiler fails.
     """
-    if all((to / name).exists() for name in PROGRAMS):
+    newest = max(patch.stat().st_mtime for patch in PATCHES)
+    if all((to / name).exists() and (to / name).stat().st_mtime > newest for name in PROGRAMS):
         return to
     with tempfile.TemporaryDirectory(prefix="thinsim-containerd-") as name:
         work = Path(name)
