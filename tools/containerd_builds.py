@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 BUILDS = Path(__file__).resolve().parent.parent / ".containerd"
@@ -44,11 +44,11 @@ def get(suite: str, to: Path) -> Path:
         return to
     with tempfile.TemporaryDirectory(prefix="thinsim-containerd-") as name:
         work = Path(name)
-        options = _private_apt(suite, work)
-        _run(["apt-get", *options, "update"], work)
-        _run(["apt-get", *options, "download", "containerd"], work)
+        options = private_apt(suite, work)
+        run(["apt-get", *options, "update"], work)
+        run(["apt-get", *options, "download", "containerd"], work)
         (package,) = work.glob("containerd_*.deb")
-        _run(["dpkg-deb", "--extract", str(package), "root"], work)
+        run(["dpkg-deb", "--extract", str(package), "root"], work)
         fresh = work / "build"
         fresh.mkdir()
         for program in PROGRAMS:
@@ -58,11 +58,13 @@ def get(suite: str, to: Path) -> Path:
     return to
 
 
-def _private_apt(suite: str, work: Path) -> Sequence[str]:
+def private_apt(suite: str, work: Path) -> Sequence[str]:
+    """Return apt options for *suite*, sources included, with lists and caches in the directory *work*."""
     for each in ("lists/partial", "cache/archives/partial"):
         (work / each).mkdir(parents=True)
     (work / "status").touch()
-    (work / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_MIRROR} {suite} main\n")
+    place = f"[signed-by={_KEYS}] {_MIRROR} {suite} main\n"
+    (work / "sources.list").write_text(f"deb {place}deb-src {place}")
     settings = {
         "Dir::Etc::sourcelist": work / "sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
@@ -76,8 +78,9 @@ def _private_apt(suite: str, work: Path) -> Sequence[str]:
     return ["-qq", *(f"-o{key}={value}" for key, value in settings.items())]
 
 
-def _run(command: Sequence[str], work: Path) -> None:
-    subprocess.run(command, cwd=work, check=True, capture_output=True, text=True)
+def run(command: Sequence[str], work: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Run *command* in the directory *work*. CalledProcessError, with its output, if it fails."""
+    subprocess.run(command, cwd=work, check=True, capture_output=True, text=True, env=environment)
 
 
 if __name__ == "__main__":

@@ -39,18 +39,22 @@ def main() -> None:
 
 
 def _measured() -> Mapping[str, Any]:
-    """Run each build in the same command; return what the page needs of its report."""
+    """Measure the installed build and those of other releases."""
     with tempfile.TemporaryDirectory(prefix="thinsim-containerd-") as name:
         installed = Path(name) / "installed"
         installed.mkdir()
         for program in PROGRAMS:
             (installed / program).symlink_to(f"/usr/bin/{program}")
-        builds = [installed, *(get(suite, BUILDS / suite) for suite in SUITES)]
-        words = [word for build in builds for word in ("--containerd", str(build))]
-        command = ["reproduce", "--subject", "containerd", "--container-mb", "20", *words, "--json", "-"]
-        done = subprocess.run(
-            [sys.executable, "-m", "thinsim", *command], stdout=subprocess.PIPE, text=True, check=True
-        )
+        return measured([installed, *(get(suite, BUILDS / suite) for suite in SUITES)])
+
+
+def measured(builds: Sequence[Path]) -> Mapping[str, Any]:
+    """Run each of *builds* in the same command; return the leaks of its report, and the builds' revisions."""
+    words = [word for build in builds for word in ("--containerd", str(build))]
+    command = ["reproduce", "--subject", "containerd", "--container-mb", "20", *words, "--json", "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", "thinsim", *command], stdout=subprocess.PIPE, text=True, check=True
+    )
     report = json.loads(done.stdout)
     return {
         "environment": {name: value.split(", /")[0] for name, value in report["environment"].items()},
@@ -68,11 +72,14 @@ def _measured() -> Mapping[str, Any]:
 
 def page(kept: Measured) -> str:
     """Return the text of the page."""
-    parts = {"leaks": f"{_leaks(kept.document['runs'])}\n\n{kept.origin()}", "builds": _builds(kept.document)}
+    parts = {
+        "leaks": f"{leaks_table(kept.document['runs'])}\n\n{kept.origin()}",
+        "builds": builds_table(kept.document),
+    }
     return filled(NAME, parts)
 
 
-def _leaks(runs: Sequence[Mapping[str, Any]]) -> str:
+def leaks_table(runs: Sequence[Mapping[str, Any]]) -> str:
     """Return a table with a row per setting and a column per build."""
     found = {tuple(run["name"].split(": ", 1)): run for run in runs}
     versions = list(dict.fromkeys(version for version, _ in found))
@@ -89,7 +96,8 @@ def _leak(run: Mapping[str, Any]) -> str:
     return f"{format_size(image)} of the image, {format_size(container)} of the container"
 
 
-def _builds(document: Mapping[str, Any]) -> str:
+def builds_table(document: Mapping[str, Any]) -> str:
+    """Return a table with the revision of each build."""
     return table(("program", "build"), _rows_of_builds(document["environment"]))
 
 

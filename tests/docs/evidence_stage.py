@@ -22,12 +22,22 @@ STAGES = {
             CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
         ),
     ),
+    "evidence/containerd-suspend.md": PageStage(
+        cases=(CommandCase("dmsetup suspend disk", status=1),),
+        finish="umount mnt\nthinsim env dmsetup remove disk\nthinsim pool remove demo; thinsim dm stop",
+    ),
     "evidence/crashes.md": PageStage(
         cases=(CommandCase("thinsim snapshotter crashes", more="--operation commit --profile fixed"),),
     ),
 }
 
 EXEMPT = (
+    Exempt(
+        "evidence/containerd-committed.md",
+        "thinsim reproduce --subject containerd --setting on",
+        "needs a patched build",
+        "tests/scenario/containerd/test_containerd_patches.py",
+    ),
     Exempt("evidence/crashes.md", "thinsim snapshotter crashes", LONGER, NIGHTLY),
     Exempt("evidence/benchmarks.md", "make benchmarks-page", _MEASURES, "tests/docs/test_evidence_pages.py"),
     Exempt("evidence/benchmarks.md", "make bench-", CLONE, NIGHTLY),

@@ -9,6 +9,7 @@ from tests.repository import REPOSITORY
 from thinsim.benchmark.document import Benchmark
 from tools import (
     benchmarks_page,
+    containerd_patched_pages,
     containerd_versions_page,
     crashes_page,
     data_plane_page,
@@ -46,6 +47,32 @@ def test_the_page_of_containerd_versions_is_what_its_generator_makes() -> None:
     assert (EVIDENCE / "containerd-versions.md").read_text() == containerd_versions_page.page(kept), (
         "run `python -m tools.containerd_versions_page`"
     )
+
+
+@pytest.mark.parametrize("name", containerd_patched_pages.PAGES)
+def test_a_page_of_patched_containerd_is_what_its_generator_makes(name: str) -> None:
+    page = containerd_patched_pages.PAGES[name](Measured.read(DATA / f"{name}.json"))
+    assert (EVIDENCE / f"{name}.md").read_text() == page, "run `python -m tools.containerd_patched_pages`"
+
+
+def test_the_published_patches_free_all_that_the_released_builds_leak() -> None:
+    runs = Measured.read(DATA / "containerd-committed.json").document["runs"]
+    leaked = {tuple(run["name"].split(": ", 1)): run["leaked"] for run in runs}
+    discarding = {key for key in leaked if "true" in key[1]}
+    assert discarding
+    assert all((leaked[key] == 0) == key[0].endswith("patched") for key in discarding), leaked
+    assert all(leaked[key] > 0 for key in leaked.keys() - discarding), leaked
+
+
+def test_the_published_suspend_fails_at_once_without_the_patch_and_is_tried_again_with_it() -> None:
+    for run in Measured.read(DATA / "containerd-suspend.json").document:
+        failed = [answer for answer in run["suspends"] if not answer.startswith("0")]
+        if "retry-suspend" in run["revision"]:
+            assert (run["error"], len(run["suspends"]) - len(failed)) == ("", 1)
+            assert len(failed) > 1
+        else:
+            assert "device or resource busy" in run["error"]
+            assert len(run["suspends"]) == len(failed) == 1
 
 
 def test_the_published_rates_are_those_that_a_gate_needs() -> None:

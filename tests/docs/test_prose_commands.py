@@ -38,6 +38,12 @@ UNSHOWN = (
     Unshown("make crashes-page", "writes a page of the clone again; its test compares that page"),
     Unshown("make containerd-versions-page", "two minutes; test_containerd_versions.py runs a short form"),
     Unshown("make containerd-builds", "make test runs it"),
+    Unshown(
+        "make containerd-patched-pages", "twenty minutes; its test compares the pages with the kept data"
+    ),
+    Unshown(
+        "make containerd-patched", "ten minutes of a compiler; test_containerd_patches.py uses its builds"
+    ),
     Unshown("make verdict-rates", "most of an hour; test_verdict_rates.py runs a short form"),
     Unshown("thinsim run --repeatable", "is run on mounts", "tests/regression/test_planted_regressions.py"),
     Unshown("make pictures", "writes the pictures of the clone again; test_report_pictures.py makes one"),

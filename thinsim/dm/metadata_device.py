@@ -84,6 +84,33 @@ class MetadataFile:
             text = f"metadata block {block} can't be read: {error.strerror}"
             raise OSError(error.errno, text) from error
 
+    def read_run(self, block: int, count: int) -> bytes:
+        """Return the bytes of *count* blocks from *block* on."""
+        try:
+            return os.pread(self._fd, count * METADATA_BLOCK_SIZE, block * METADATA_BLOCK_SIZE)
+        except OSError as error:
+            text = (
+                f"metadata block {block}, or one of the {count} from it on, can't be read: {error.strerror}"
+            )
+            raise OSError(error.errno, text) from error
+
+    def data_runs(self) -> Iterator[tuple[int, int]]:
+        """Yield the first block of each part that is no hole, and the block after it."""
+        end = 0
+        while end < self.blocks:
+            try:
+                data = os.lseek(self._fd, end * METADATA_BLOCK_SIZE, os.SEEK_DATA)
+                hole = os.lseek(self._fd, data, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # only holes follow
+                    return
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                    raise
+                data, hole = end * METADATA_BLOCK_SIZE, self._size  # the device knows no holes
+            begin = max(end, data // METADATA_BLOCK_SIZE)
+            end = min(self.blocks, -(-hole // METADATA_BLOCK_SIZE))
+            yield begin, end
+
     def write(self, block: int, content: bytes) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
@@ -103,14 +130,15 @@ def open_metadata(path: Path, *, in_use: bool = False) -> Iterator[MetadataView]
     read looks damaged. InvalidValueError: *path* holds no pool's metadata, or can't be opened.
     EnvironmentLacksError: no permission to read it.
     """
-    store = _open(path, in_use=in_use)
+    store = open_store(path, in_use=in_use)
     try:
-        yield _view(path, store)
+        yield metadata_view(path, store)
     finally:
         store.close()
 
 
-def _open(path: Path, *, in_use: bool) -> MetadataFile:
+def open_store(path: Path, *, in_use: bool = False) -> MetadataFile:
+    """Open *path*, whatever its content. Raises what `open_metadata` raises; the caller closes it."""
     try:
         mode = path.stat().st_mode
         for is_it, kind in _KINDS:
@@ -130,7 +158,8 @@ def _open(path: Path, *, in_use: bool) -> MetadataFile:
         raise InvalidValueError(f"{path} can't be opened: {reason(error)}") from error
 
 
-def _view(path: Path, store: MetadataFile) -> MetadataView:
+def metadata_view(path: Path, store: MetadataFile) -> MetadataView:
+    """Return a view of *store*. InvalidValueError, with *path*, if it has no valid superblock."""
     try:
         content = store.read(0)
         if len(content) < METADATA_BLOCK_SIZE:
@@ -139,7 +168,7 @@ def _view(path: Path, store: MetadataFile) -> MetadataView:
             raise InvalidValueError(f"{path} holds no pool's metadata: {_foreign(content) or why}")
         return MetadataView(store)
     except MetadataDamagedError as error:
-        magic = int.from_bytes(content[_MAGIC_PLACE], "little")
+        magic = _magic(content)
         if magic == MAGIC:
             raise InvalidValueError(
                 f"{path}: the superblock is damaged: {reason(error)}; thin_repair may find its trees"
@@ -149,6 +178,15 @@ def _view(path: Path, store: MetadataFile) -> MetadataView:
         raise InvalidValueError(f"{path} holds no pool's metadata: {why}") from error
     except OSError as error:
         raise InvalidValueError(f"{path}: {reason(error)}") from error
+
+
+def has_magic(store: MetadataFile) -> bool:
+    """Return whether the first block has the magic number of a superblock, whatever its checksum."""
+    return _magic(store.read(0)) == MAGIC
+
+
+def _magic(content: bytes) -> int:
+    return int.from_bytes(content[_MAGIC_PLACE], "little")
 
 
 def _foreign(content: bytes) -> str:

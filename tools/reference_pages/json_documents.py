@@ -11,6 +11,7 @@ from thinsim.benchmark.comparison import Comparison
 from thinsim.benchmark.document import Benchmark
 from thinsim.cli.main import commands
 from thinsim.crashes.campaign import Crash
+from thinsim.dm.metadata_pack import PackResult
 from thinsim.machine.findings import Finding
 from thinsim.regression.baseline import Baseline
 from thinsim.report.document import Report
@@ -60,6 +61,7 @@ DOCUMENTS = (
     JsonDocument("Check of metadata", ("thinsim metadata check",), shapes.CheckedMetadata),
     JsonDocument("Dump of metadata", ("thinsim metadata dump",), shapes.DumpedMetadata),
     JsonDocument("Usage of metadata", ("thinsim metadata usage",), shapes.MetadataUsage),
+    JsonDocument("Pack of metadata", ("thinsim metadata pack", "thinsim metadata unpack"), PackResult),
     JsonDocument(
         "Verdict on conformance",
         ("thinsim conformance check", "thinsim conformance run"),

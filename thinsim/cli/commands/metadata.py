@@ -1,4 +1,4 @@
-"""``thinsim metadata`` checks and shows a pool's metadata without the thin-provisioning-tools."""
+"""``thinsim metadata`` checks, shows and packs a pool's metadata without the thin-provisioning-tools."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,9 @@ from rich.table import Table
 
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.output_console import print_table, print_words
+from thinsim.cli.output_path import OutputPath, keep_inputs
 from thinsim.cli.statuses import DONE, FAILED
+from thinsim.dm import metadata_pack as packs
 from thinsim.dm.metadata_device import open_metadata
 from thinsim.errors import DeviceMapperError, InvalidValueError, KernelError
 from thinsim.thin.metadata.check import Checker
@@ -22,8 +24,12 @@ from thinsim.thin.metadata.readable_entries import readable_entries
 from thinsim.thin.metadata.superblock import Superblock
 from thinsim.thin.metadata.transaction import reserve_of
 from thinsim.thin.metadata.view import MetadataView
+from thinsim.units import format_size
 
 _FILE = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=False))
+_PACK = click.argument(
+    "pack_file", metavar="PACK", type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=False)
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _HELD = click.option(
     "--snapshot",
@@ -37,11 +43,11 @@ _NAMED = 10
 
 @click.group()
 def metadata() -> None:
-    """Check or show the metadata of a thin pool.
+    """Check, show or pack the metadata of a thin pool.
 
     FILE is a regular file, or a block device that no pool and no mount uses. The commands write nothing to
-    it. Each reads only the parts that it shows, so that damaged metadata can be inspected; all need a
-    superblock with a correct checksum. thin_repair repairs metadata.
+    it. Each reads only the parts that it shows, so that damaged metadata can be inspected; all but pack
+    --damaged need a superblock with a correct checksum. thin_repair repairs metadata.
     """
 
 
@@ -108,6 +114,52 @@ def dump(file: Path, held: bool, output: TextIO, as_json: bool) -> None:
         raise InvalidValueError(f"{file}: not all of it can be read: {_listed(damage)}")
 
 
+@metadata.command(epilog=exit_status_help({FAILED: "FILE cannot be packed, or the pack exists"}))
+@_FILE
+@click.option(
+    "-o", "--output", type=OutputPath(), required=True, metavar="PACK", help="Write the pack to this file."
+)
+@click.option(
+    "--damaged",
+    is_flag=True,
+    help="Keep the used blocks whose checksum is wrong. If there is one, only thinsim can unpack the pack.",
+)
+@_JSON
+def pack(file: Path, output: Path, damaged: bool, as_json: bool) -> None:
+    """Write a small file of the metadata, for a bug report.
+
+    The pack has every metadata block with a correct checksum, compressed. It has no data of the thin
+    devices, and no names: metadata contains thin ids, block numbers, times and counts. A damaged block may
+    contain anything, so the pack has such blocks only with --damaged.
+
+    Packs have the format of thin_metadata_pack 1.x: thin_metadata_unpack reads them. The command refuses to
+    replace a file.
+    """
+    keep_inputs(file)
+    _print_packed(packs.pack(file, output, with_damage=damaged), output, as_json=as_json)
+
+
+@metadata.command(epilog=exit_status_help({FAILED: "PACK is damaged, or the output exists"}))
+@_PACK
+@click.option(
+    "-o",
+    "--output",
+    type=OutputPath(),
+    required=True,
+    metavar="FILE",
+    help="Write the metadata to this file.",
+)
+@_JSON
+def unpack(pack_file: Path, output: Path, as_json: bool) -> None:
+    """Write the metadata of a pack to a sparse file.
+
+    thinsim metadata pack and thin_metadata_pack write packs. The blocks that a pack lacks become zeros. The
+    command refuses to replace a file.
+    """
+    keep_inputs(pack_file)
+    _print_packed(packs.unpack(pack_file, output), output, as_json=as_json)
+
+
 @metadata.command(epilog=exit_status_help({FAILED: "a device cannot be read"}))
 @_FILE
 @_JSON
@@ -127,6 +179,17 @@ def usage(file: Path, as_json: bool) -> int:
     if damage:
         raise InvalidValueError(f"{file}: not all devices can be read: details tree: {_listed(damage)}")
     return DONE
+
+
+def _print_packed(result: packs.PackResult, output: Path, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result._asdict(), indent=1))
+        return
+    damaged = f", {result.damaged_blocks} of them damaged" if result.damaged_blocks else ""
+    print_words(
+        f"{output}: {result.packed_blocks} of {result.device_blocks} blocks of 4 KiB{damaged}; "
+        f"the pack has {format_size(result.pack_bytes)}"
+    )
 
 
 def _keep_apart(file: Path, output: Any) -> None:

@@ -78,6 +78,11 @@ class Checker:
         """Return the number of btree nodes that were read."""
         return self._trees.nodes
 
+    @property
+    def references(self) -> References:
+        """Return the uses of each metadata block that ``check`` found."""
+        return self._references
+
     def check(self, in_flight: Callable[[int], int] = lambda block: 0) -> list[Problem]:
         """Check everything and return the problems; *in_flight* returns the references held by requests.
 
