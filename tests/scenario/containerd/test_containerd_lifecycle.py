@@ -4,7 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ pytestmark = [
 ]
 
 CONTAINER_MIB = 10
+LEFT_CONTAINER = Path("/run/containerd/runc/default/container")
 
 
 LifecycleRun = dict[str, Any]
@@ -33,7 +35,18 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, history: Path) -> Mapping[str, LifecycleRun]:
+def left_container() -> Iterator[None]:
+    """Let runc's usual root have a container of the run's name, as after a run that was killed."""
+    LEFT_CONTAINER.mkdir(parents=True, exist_ok=True)
+    yield
+    with suppress(OSError):  # containerd's shim removes it; another run's container is not empty
+        LEFT_CONTAINER.rmdir()
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, history: Path, left_container: None
+) -> Mapping[str, LifecycleRun]:
     """Return one run of each setting, by its word on the command line."""
     directory = tmp_path_factory.mktemp("containerd")
     words = ["--subject", "containerd", "--rig", "emulated", "--repeatable", "--record", str(history)]

@@ -119,8 +119,9 @@ async def _run_container(
         f"--mount=type=bind,src={source},dst={target},options=rbind:ro"
         for source, target in ((busybox, "/busybox-thinsim"), (script, "/script-thinsim"))
     ]
+    # runc keeps containers by name: in its usual root, one that a killed run has left would be in the way.
     await containerd.ctr(
-        *("run", *option, "--null-io", *mounts, image, _CONTAINER),
+        *("run", *option, "--runc-root", directory / "runc", "--null-io", *mounts, image, _CONTAINER),
         *("/busybox-thinsim", "sh", "/script-thinsim"),
     )
     return mebibytes + temporary << 20
