@@ -121,7 +121,7 @@ async def _run_container(
     ]
     # runc keeps containers by name: in its usual root, one that a killed run has left would be in the way.
     await containerd.ctr(
-        *("run", *option, "--runc-root", directory / "runc", "--null-io", *mounts, image, _CONTAINER),
+        *("run", *option, "--runc-root", str(directory / "runc"), "--null-io", *mounts, image, _CONTAINER),
         *("/busybox-thinsim", "sh", "/script-thinsim"),
     )
     return mebibytes + temporary << 20
