@@ -1,14 +1,19 @@
 """`host_file_system` makes a host file system for a test; `HostFileSystem` measures its space in use."""
 
+import errno
 import gzip
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from fuse_backing.allocation import has_fiemap
+from fuse_backing.system_calls import FALLOC_FL_ZERO_RANGE, fallocate
 
 MIB = 1 << 20
 _DEADLINE = 60
@@ -91,6 +96,20 @@ class HostFileSystem:
             return int(data.partition("used=")[2])
         found = os.statvfs(self.directory)  # counts the realtime device if the directory is on it
         return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def has_extents(directory: Path) -> bool:
+    """Return whether files in *directory* have FIEMAP and zero ranges. On tmpfs they have neither."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        if not has_fiemap(file.fileno()):
+            return False
+        try:
+            fallocate(file.fileno(), FALLOC_FL_ZERO_RANGE, 0, MIB)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+    return True
 
 
 def missing_for(kind: str) -> str | None:
