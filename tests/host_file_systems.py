@@ -145,8 +145,11 @@ def _attached(stack: ExitStack, image: Path) -> str:
 
 
 @contextmanager
-def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
-    """Make a file system of *kind* below *base*, an existing directory, and remove it at the end."""
+def host_file_system(kind: str, base: Path, *, allocated: bool = False) -> Iterator[HostFileSystem]:
+    """Make a file system of *kind* below *base*, an existing directory, and remove it at the end.
+
+    Its image is sparse. With *allocated* it has all its blocks, so that no later write needs memory on tmpfs.
+    """
     what, root = KINDS[kind], base / "host"
     root.mkdir()
     with ExitStack() as stack:
@@ -160,6 +163,9 @@ def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
         else:
             _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
         stack.callback(_run, "umount", str(root))
+        if allocated:  # only now: mkfs discards
+            with (base / "image").open("r+b") as image:
+                os.posix_fallocate(image.fileno(), 0, _SIZE)
         if what.hint:  # the directories below inherit it
             _run("xfs_io", "-c", f"extsize {what.hint}", str(root))
         directory = root / "directory"

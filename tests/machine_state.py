@@ -60,7 +60,10 @@ def mounted_or_attached(directory: Path) -> list[str]:
 
 
 def swept(directory: Path) -> list[str]:
-    """End the servers that use *directory*, unmount and detach what is below it; return their names."""
+    """End the servers that use *directory*, detach and unmount what is below it; return all their names.
+
+    This frees the machine after a command that hangs; a device of the kernel's device-mapper stays.
+    """
     found = []
     for server in list(_servers()):
         pid, _, command = server.partition(": ")
@@ -74,11 +77,24 @@ def swept(directory: Path) -> list[str]:
         file,
     ) in attached_devices().items():  # before the mounts, with which the names of the files end
         if _is_below(directory, file):
+            found += _nodes_removed(device)
             subprocess.run(["losetup", "--detach", device], check=False)
     for point in _mountpoints(directory):
         with suppress(OSError):  # it is gone with its server
             unmount(Path(point), lazy=True)
     return found
+
+
+def _nodes_removed(device: Path) -> list[str]:
+    """Remove the nodes of mapped devices that are other names of a loop device; return their names."""
+    number = device.stat().st_rdev
+    removed = []
+    for node in map(MAPPER.joinpath, _nodes()):
+        with suppress(FileNotFoundError):  # another test removed its own node meanwhile
+            if node.stat().st_rdev == number:
+                node.unlink()
+                removed.append(str(node))
+    return removed
 
 
 def _mountpoints(directory: Path) -> list[str]:

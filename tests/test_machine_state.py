@@ -1,13 +1,18 @@
-"""`swept` ends, detaches and unmounts what a failed test left in its directory."""
+"""`swept` and `runtime_place` remove what a failed test left, and nothing else."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.fuse_backing.backing_store import Store
 from tests.host_file_systems import MIB
 from tests.machine_state import mounted_or_attached, swept
+from tests.runtime_place import runtime_place
+from thinsim.machine.dmsetup import kernel_has_device_mapper
 
 pytestmark = pytest.mark.rig
 
@@ -39,3 +44,28 @@ def test_a_store_with_a_loop_device_on_it_goes_and_what_is_beside_it_stays(
     finally:
         for store in stores:
             store.tear_down()
+
+
+@pytest.mark.skipif(
+    kernel_has_device_mapper(), reason="the drop-in refuses beside the kernel's device-mapper"
+)
+def test_a_pool_whose_device_mapper_does_not_answer_goes_with_its_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = f"test-{os.getpid()}-swept"
+
+    def make_and_leave() -> None:
+        with runtime_place(tmp_path) as runtime:
+            monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
+            monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
+            words = ["--dir", str(tmp_path / "pool"), "--data-size", "64M", "--metadata-size", "2M"]
+            subprocess.run([sys.executable, "-m", "thinsim", "pool", "create", pool, *words], check=True)
+            assert Path("/dev/mapper", pool).exists()
+            for server in psutil.process_iter(["cmdline"]):
+                if f"{runtime}/dm/verbs" in (server.info["cmdline"] or []):
+                    server.suspend()
+
+    with pytest.raises(AssertionError, match=r"left by the test: .*store/data"):
+        make_and_leave()
+    assert mounted_or_attached(tmp_path) == []
+    assert not Path("/dev/mapper", pool).exists()

@@ -5,14 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.host_file_systems import host_file_system, missing_for
-from tests.machine_state import swept
+from tests.runtime_place import runtime_place
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.thin.metadata.space_map_metadata import least_metadata
 from thinsim.units import DataBlocks
@@ -57,29 +56,20 @@ class Shell:
 
 @pytest.fixture
 def thinsim(tmp_path: Path) -> Iterator[Shell]:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
-    shell = Shell(
-        {
-            **os.environ,
-            "THINSIM_RUNTIME_DIR": str(runtime),
-            "THINSIM_STATE_DIR": str(tmp_path / "state"),
-            "DM_DISABLE_UDEV": "1",
-        },
-        seconds=600 if IN_KERNEL else 60,  # a guest may be emulated
-    )
-    try:
+    with runtime_place(tmp_path) as runtime:
+        shell = Shell(
+            {
+                **os.environ,
+                "THINSIM_RUNTIME_DIR": str(runtime),
+                "THINSIM_STATE_DIR": str(tmp_path / "state"),
+                "DM_DISABLE_UDEV": "1",
+            },
+            seconds=600 if IN_KERNEL else 60,  # a guest may be emulated
+        )
         yield shell
         for entry in json.loads(shell.done("pool", "list", "--json")):
             shell("pool", "remove", entry["name"])
         shell.done("dm", "stop", "--force")
-    finally:
-        # After a command that hangs, the parts of its pool go one by one, so that no other test meets them.
-        left = [*swept(tmp_path), *swept(runtime)]
-        for node in Path("/dev/mapper").glob(f"{name(tmp_path)}*") if left and not IN_KERNEL else ():
-            left.append(str(node))
-            node.unlink()
-        shutil.rmtree(runtime)
-    assert not left
 
 
 def name(tmp_path: Path) -> str:
