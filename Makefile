@@ -66,7 +66,7 @@ containerd-builds: setup
 	$(BIN)/python -m tools.containerd_builds
 
 # Two minutes, for every edit: the tests that need no root, mount, browser, network or guest.
-UNCHECKED := rig or kernel or root or browser or long
+UNCHECKED := rig or kernel or root or browser or long or extents
 .PHONY: check
 check: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not ($(UNCHECKED))' $(TEST_ARGUMENTS)

@@ -2,7 +2,8 @@
 
 FIEMAP (Documentation/filesystems/fiemap.rst) also reports preallocated but unwritten extents, delayed
 allocation, and extents beyond the end of the file. SEEK_DATA reports the first as holes, and does not find
-the last. On a file system without FIEMAP (tmpfs), SEEK_DATA and SEEK_HOLE replace it: lseek(2).
+the last. On a file system without FIEMAP, SEEK_DATA and SEEK_HOLE replace it: lseek(2). On tmpfs,
+cachestat(2) also finds the pages that they miss.
 """
 
 import errno
@@ -12,6 +13,9 @@ import struct
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
+
+from fuse_backing.shmem_pages import has_cachestat, held_pages, whole_pages
+from fuse_backing.system_calls import TMPFS_MAGIC, file_system_magic
 
 Range = tuple[int, int]
 
@@ -24,6 +28,8 @@ _HEADER = struct.Struct("=QQLLLL")  # struct fiemap: start, length, flags, mappe
 _EXTENT = struct.Struct("=QQQQQLLLL")  # struct fiemap_extent: logical, physical, length, 2 reserved, flags, 3
 _FIRST_BATCH = 16  # usually enough for a discard's range; a small buffer keeps that cheap
 _BATCH = 256
+_LARGEST = 1 << 62
+"""No file is larger, and multiples of a page below it fit into an offset."""
 _NO_FIEMAP = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS})
 
 
@@ -70,7 +76,7 @@ def mapped_extents(fd: int, offset: int, length: int, *, sync: bool = False) -> 
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
-    return list(seek(fd, offset, end))
+    return list(_without_fiemap(fd, offset, end))
 
 
 def has_fiemap(fd: int) -> bool:
@@ -92,7 +98,7 @@ def first_extents(fd: int, offset: int, limit: int) -> list[Extent]:
     except OSError as error:
         if error.errno not in _NO_FIEMAP:
             raise
-    return [Extent(*found[:3]) for found in islice(seek(fd, offset, end), limit)]
+    return [Extent(*found[:3]) for found in islice(_without_fiemap(fd, offset, end), limit)]
 
 
 def allocated_ranges(fd: int, offset: int, length: int) -> list[Range]:
@@ -181,11 +187,18 @@ def fiemap(fd: int, offset: int, end: int, sync: bool = False) -> Iterator[Mappe
         batch, request = _BATCH, 0
 
 
+def _without_fiemap(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
+    if file_system_magic(fd) == TMPFS_MAGIC and has_cachestat(fd):
+        return shmem(fd, offset, end)
+    return seek(fd, offset, end)
+
+
 def seek(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
     """Yield the extents that SEEK_DATA and SEEK_HOLE find, without places on the device and without sharing.
 
-    Raises OSError.
+    Data ends with its last block, even beyond the end of the file. Raises OSError.
     """
+    block = os.fstatvfs(fd).f_frsize or 1
     # These calls move the shared file position. Nothing uses it: all I/O of this package is pread and pwrite.
     position = offset
     while position < end:
@@ -198,5 +211,28 @@ def seek(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
             raise
         if start >= end:
             return
-        yield MappedExtent(start, min(stop, end), False, 0, False, start)
+        stop = min(-(-stop // block) * block, end)
+        yield MappedExtent(start, stop, False, 0, False, start)
         position = stop
+
+
+def shmem(fd: int, offset: int, end: int) -> Iterator[MappedExtent]:
+    """Yield the pages that tmpfs holds for a file, as extents without places on the device.
+
+    SEEK_DATA finds the data, and cachestat(2) the pages in what SEEK_DATA takes for holes. Raises OSError.
+    """
+    position, last = whole_pages(offset, min(end, _LARGEST))
+    while position < last:
+        data = next(seek(fd, position, last), None)
+        until = data.start if data else last
+        for start, stop in held_pages(fd, position, until):
+            yield _clipped(start, stop, offset, end)
+        if data is None:
+            return
+        yield _clipped(data.start, data.end, offset, end)
+        position = data.end
+
+
+def _clipped(start: int, stop: int, offset: int, end: int) -> MappedExtent:
+    start, stop = max(start, offset), min(stop, end)
+    return MappedExtent(start, stop, False, 0, False, start)

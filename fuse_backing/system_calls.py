@@ -1,4 +1,4 @@
-"""These functions make system calls that Python's ``os`` lacks, such as fallocate and mount.
+"""These functions make system calls that Python's ``os`` lacks, such as fallocate, fstatfs and mount.
 
 Each raises ``OSError`` with the kernel's errno, and releases the GIL while it runs (by ctypes).
 """
@@ -14,15 +14,21 @@ MS_NOSUID = 2
 MS_NODEV = 4
 MNT_DETACH = 2
 
+TMPFS_MAGIC = 0x01021994
+
 _PR_SET_IO_FLUSHER = 57
-_CLOSE_RANGE = (
-    436  # the number of the system call on every architecture; Debian 11's libc has no function for it
-)
+_CLOSE_RANGE = 436  # on every architecture; Debian 11's libc has no function for it
 _CLOSE_RANGE_UNSHARE = 2
 _FIRST_OWN_FILE = 3  # after standard input, output and error
 
+
+class _Statfs(ctypes.Structure):
+    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_ubyte * 248))
+
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_libc.fstatfs.argtypes = (ctypes.c_int, ctypes.POINTER(_Statfs))
 _libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
@@ -45,6 +51,13 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
             return _checked(_libc.fallocate(fd, mode, offset, length))
         except InterruptedError:  # try again, as ``os`` does for its calls (PEP 475)
             continue
+
+
+def file_system_magic(fd: int) -> int:
+    """Return ``f_type`` of the file system of *fd*: see statfs(2)."""
+    found = _Statfs()
+    _checked(_libc.fstatfs(fd, ctypes.byref(found)))
+    return int(found.f_type) & 0xFFFFFFFF
 
 
 def renameat2(directory: int, old: bytes, new: bytes, flags: int) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse_transports import TRANSPORTS, missing_for
-from tests.machine_state import MachineState
+from tests.fuse_transports import TRANSPORTS
+from tests.fuse_transports import missing_for as missing_for_transport
+from tests.host_file_systems import has_extents, host_file_system, missing_for
+from tests.machine_state import MachineState, mounted_or_attached, swept
 from tests.report.browser import CHROMIUM
 from tests.turns import turn
 from thinsim.machine.fuse_transport import VARIABLE
@@ -19,6 +21,7 @@ from thinsim.rig.registry import probe_machine
 _FOUND = pytest.StashKey[MachineState]()
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _LEFT = pytest.StashKey[list[str]]()
+_OWN = pytest.StashKey[list[Path]]()
 _LAYOUT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 """Variables of the caller's shell that would change what commands print."""
 
@@ -90,11 +93,39 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(params=TRANSPORTS)
 def fuse_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test over each way of FUSE's requests, and return its name."""
-    missing = missing_for(request.param)
+    missing = missing_for_transport(request.param)
     if missing is not None:
         pytest.skip(missing)
     monkeypatch.setenv(VARIABLE, TRANSPORTS[request.param])
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_in_its_directory(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Unmount and detach what a test left in its directory, so that a test that fails disturbs no other."""
+    own = request.node.stash.setdefault(_OWN, [])
+    yield
+    left = [name for directory in own if mounted_or_attached(directory) for name in swept(directory)]
+    assert not left, "left by the test: " + "; ".join(left)
+
+
+@pytest.fixture
+def tmp_path(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Path]:
+    """Yield pytest's own directory, or one on an ext4 if the test needs extents and /tmp has none."""
+    own = request.node.stash.setdefault(_OWN, [])
+    own.append(tmp_path)
+    if request.node.get_closest_marker("extents") is None or has_extents(tmp_path):
+        yield tmp_path
+        return
+    missing = missing_for("ext4")
+    if missing is not None:
+        pytest.skip(f"{tmp_path} has no FIEMAP or no zero ranges; an ext4 {missing} (fix: TMPDIR on ext4)")
+    base = tmp_path_factory.mktemp("ext4")
+    own.append(base)
+    with host_file_system("ext4", base) as host:
+        yield host.directory
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,19 @@
 """`host_file_system` makes a host file system for a test; `HostFileSystem` measures its space in use."""
 
+import errno
 import gzip
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from fuse_backing.allocation import has_fiemap
+from fuse_backing.system_calls import FALLOC_FL_ZERO_RANGE, fallocate
 
 MIB = 1 << 20
 _DEADLINE = 60
@@ -93,6 +98,20 @@ class HostFileSystem:
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
+def has_extents(directory: Path) -> bool:
+    """Return whether files in *directory* have FIEMAP and zero ranges. On tmpfs they have neither."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        if not has_fiemap(file.fileno()):
+            return False
+        try:
+            fallocate(file.fileno(), FALLOC_FL_ZERO_RANGE, 0, MIB)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+    return True
+
+
 def missing_for(kind: str) -> str | None:
     """Return what this machine lacks for a file system of *kind*, with the fix, or None."""
     if os.geteuid() != 0:
@@ -126,8 +145,11 @@ def _attached(stack: ExitStack, image: Path) -> str:
 
 
 @contextmanager
-def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
-    """Make a file system of *kind* below *base*, an existing directory, and remove it at the end."""
+def host_file_system(kind: str, base: Path, *, allocated: bool = False) -> Iterator[HostFileSystem]:
+    """Make a file system of *kind* below *base*, an existing directory, and remove it at the end.
+
+    Its image is sparse. With *allocated* it has all its blocks, so that no later write needs memory on tmpfs.
+    """
     what, root = KINDS[kind], base / "host"
     root.mkdir()
     with ExitStack() as stack:
@@ -141,6 +163,9 @@ def host_file_system(kind: str, base: Path) -> Iterator[HostFileSystem]:
         else:
             _run("mount", "-t", "tmpfs", "-o", what.options, "thinsim-test", str(root))
         stack.callback(_run, "umount", str(root))
+        if allocated:  # only now: mkfs discards
+            with (base / "image").open("r+b") as image:
+                os.posix_fallocate(image.fileno(), 0, _SIZE)
         if what.hint:  # the directories below inherit it
             _run("xfs_io", "-c", f"extsize {what.hint}", str(root))
         directory = root / "directory"

@@ -1,13 +1,16 @@
 """`MachineState` lists things that a test may leave on the machine: mounts, loop devices, nodes, servers."""
 
 import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from fuse_backing.mounts import mounts
+from fuse_backing.mounts import mounts, unmount
 from thinsim.block.loop import attached_devices
 from thinsim.dm.names import MAPPER
 
@@ -48,6 +51,59 @@ class MachineState:
             frozenset(),
             frozenset(server for server in self.servers if name in server),
         )
+
+
+def mounted_or_attached(directory: Path) -> list[str]:
+    """Return the mountpoints below *directory*, and the files there that loop devices use."""
+    files = (file for file in attached_devices().values() if _is_below(directory, file))
+    return [*_mountpoints(directory), *files]
+
+
+def swept(directory: Path) -> list[str]:
+    """End the servers that use *directory*, detach and unmount what is below it; return all their names.
+
+    This frees the machine after a command that hangs; a device of the kernel's device-mapper stays.
+    """
+    found = []
+    for server in list(_servers()):
+        pid, _, command = server.partition(": ")
+        if any(_is_below(directory, word) for word in command.split()):
+            found.append(server)
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    found += mounted_or_attached(directory)
+    for (
+        device,
+        file,
+    ) in attached_devices().items():  # before the mounts, with which the names of the files end
+        if _is_below(directory, file):
+            found += _nodes_removed(device)
+            subprocess.run(["losetup", "--detach", device], check=False)
+    for point in _mountpoints(directory):
+        with suppress(OSError):  # it is gone with its server
+            unmount(Path(point), lazy=True)
+    return found
+
+
+def _nodes_removed(device: Path) -> list[str]:
+    """Remove the nodes of mapped devices that are other names of a loop device; return their names."""
+    number = device.stat().st_rdev
+    removed = []
+    for node in map(MAPPER.joinpath, _nodes()):
+        with suppress(FileNotFoundError):  # another test removed its own node meanwhile
+            if node.stat().st_rdev == number:
+                node.unlink()
+                removed.append(str(node))
+    return removed
+
+
+def _mountpoints(directory: Path) -> list[str]:
+    points = sorted((str(mount.mountpoint) for mount in mounts()), key=len, reverse=True)
+    return [point for point in points if _is_below(directory, point)]
+
+
+def _is_below(directory: Path, name: str) -> bool:
+    return Path(name).is_relative_to(directory)
 
 
 def _nodes() -> Iterator[str]:

@@ -4,7 +4,6 @@ A kind of file system is one line of ``_KINDS``. Any other file system is accept
 its map.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -14,10 +13,17 @@ from collections.abc import Callable
 from fuse_backing.accounting.btrfs import BtrfsAccounting, items
 from fuse_backing.accounting.interface import EVERYTHING, HostAccounting
 from fuse_backing.accounting.mapped import MappedAccounting
-from fuse_backing.accounting.shmem import ShmemAccounting, has_cachestat
+from fuse_backing.accounting.shmem import ShmemAccounting
 from fuse_backing.accounting.xfs import XfsAccounting
 from fuse_backing.allocation import allocated_bytes, has_fiemap, mapped_extents
-from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from fuse_backing.shmem_pages import has_cachestat
+from fuse_backing.system_calls import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    TMPFS_MAGIC,
+    fallocate,
+    file_system_magic,
+)
 
 _TRIAL_SIZE = 4 << 20
 """Size of the file for the trial on tmpfs, in bytes: larger than a huge page."""
@@ -31,23 +37,6 @@ _LEAST_PER_MAP_BLOCK = 50
 
 class UnmeasuredHostError(Exception):
     """The bytes that a punch frees can't be measured on this host; the text gives the reason and the fix."""
-
-
-class _Statfs(ctypes.Structure):
-    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_ubyte * 248))
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.fstatfs.argtypes = (ctypes.c_int, ctypes.POINTER(_Statfs))
-
-
-def file_system_magic(fd: int) -> int:
-    """Return ``f_type`` of the file system of *fd*, by statfs(2). Raises OSError."""
-    found = _Statfs()
-    if _libc.fstatfs(fd, ctypes.byref(found)) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return int(found.f_type) & 0xFFFFFFFF
 
 
 def accounting_of(fd: int) -> HostAccounting:
@@ -187,14 +176,14 @@ def _by_seek(fd: int, name: str) -> HostAccounting:
     return _checked(fd, seeking, write_back=True)
 
 
-_EXT4, _XFS, _BTRFS, _TMPFS = 0xEF53, 0x58465342, 0x9123683E, 0x01021994
+_EXT4, _XFS, _BTRFS = 0xEF53, 0x58465342, 0x9123683E
 _OVERLAYFS, _FUSE = 0x794C7630, 0x65735546
 
 _KINDS: dict[int, Callable[[int], HostAccounting]] = {
     _EXT4: _ext4,
     _XFS: _xfs,
     _BTRFS: _btrfs,
-    _TMPFS: _tmpfs,
+    TMPFS_MAGIC: _tmpfs,
     _OVERLAYFS: _overlay,
     _FUSE: _fuse,
 }
@@ -202,7 +191,7 @@ _NAMES = {
     _EXT4: "ext4",
     _XFS: "xfs",
     _BTRFS: "btrfs",
-    _TMPFS: "tmpfs",
+    TMPFS_MAGIC: "tmpfs",
     _OVERLAYFS: "overlayfs",
     _FUSE: "fuse",
     0xCA451A4E: "bcachefs",

@@ -1,10 +1,8 @@
 """A `DropInMachine` is a test's own drop-in dmsetup, with a daemon, directories and two loop devices."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import psutil
 import pytest
 
 from fuse_backing.mounts import mounts
+from tests.runtime_place import runtime_place
 from thinsim.block import loop
 from thinsim.dm.dropin.dropin import install
 from thinsim.dm.standing.places import Places
@@ -72,7 +71,11 @@ class DropInMachine:
 @contextmanager
 def machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInMachine]:
     """Yield a DropInMachine; check afterwards that nothing of it is left."""
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))  # a socket's path must be short
+    with runtime_place(tmp_path) as runtime:
+        yield from _made(tmp_path, runtime, monkeypatch)
+
+
+def _made(tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DropInMachine]:
     monkeypatch.setenv("THINSIM_RUNTIME_DIR", str(runtime))
     monkeypatch.setenv("THINSIM_STATE_DIR", str(tmp_path / "state"))
     attached = []
@@ -98,7 +101,6 @@ def machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     for each in attached:
         loop.detach(each)
     assert ended.returncode == 0, ended.stderr
-    shutil.rmtree(runtime)
     left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(prefix)]
     assert left == []
     assert [mount for mount in mounts() if str(mount.mountpoint).startswith(str(runtime))] == []

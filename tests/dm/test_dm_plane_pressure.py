@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from fuse_backing.system_calls import TMPFS_MAGIC, file_system_magic
 from tests.dm.memory_cgroup import MemoryCgroup, NoMemoryCgroupError, memory_cgroup
 from tests.dm.plane_backends import EACH_TIME
+from tests.host_file_systems import host_file_system
 from tests.machine.interrupted_run import InterruptedRun
 from thinsim.dm.daemon.native_plane import FILE
 
@@ -47,21 +49,36 @@ def cgroup() -> Iterator[MemoryCgroup]:
         yield made
 
 
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a directory whose files are not memory of their writer, as they are on tmpfs."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        in_memory = file_system_magic(directory) == TMPFS_MAGIC
+    finally:
+        os.close(directory)
+    if not in_memory:
+        yield tmp_path
+        return
+    with host_file_system("ext4", tmp_path, allocated=True) as host:
+        yield host.directory
+
+
 @pytest.mark.parametrize("backend", EACH_TIME)
 async def test_sixty_four_devices_with_little_memory_do_not_deadlock(
-    tmp_path: Path, cgroup: MemoryCgroup, backend: str
+    on_disk: Path, cgroup: MemoryCgroup, backend: str
 ) -> None:
     print(f"THINSIM_ORACLE_SEED={SEED}")
-    run = CrowdedRun(tmp_path, image=tmp_path)
+    run = CrowdedRun(on_disk, image=on_disk)
     run.backend = backend
     run.enter = tuple(cgroup.entering([]))
     run.start()
     try:
         with trio.move_on_after(DEADLOCK):
-            while run.process.poll() is None and not (tmp_path / "crowded").exists():
+            while run.process.poll() is None and not (on_disk / "crowded").exists():
                 await trio.sleep(0.05)
             cgroup.squeeze(SPARE)
-            (tmp_path / "squeezed").touch()
+            (on_disk / "squeezed").touch()
             while run.process.poll() is None:
                 await trio.sleep(0.1)
         said = f"status {run.process.poll()}, None after a deadlock: {run.said()}"

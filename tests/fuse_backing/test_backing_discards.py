@@ -146,6 +146,7 @@ def test_blkdiscard_of_a_device_in_parts(store: Store, attach: Attach) -> None:
     assert store.allocated("disk") == 0
 
 
+@pytest.mark.extents
 def test_blkdiscard_of_zeroes_keeps_the_allocation(store: Store, attach: Attach) -> None:
     device = filled(store, attach)
     run("blkdiscard", "--zeroout", "--offset", MIB, "--length", 100 * MIB, device)
@@ -156,6 +157,7 @@ def test_blkdiscard_of_zeroes_keeps_the_allocation(store: Store, attach: Attach)
         assert os.pread(host.fileno(), 102 * MIB, 0) == noise(0, MIB) + bytes(100 * MIB) + noise(101, MIB)
 
 
+@pytest.mark.extents
 @pytest.mark.parametrize(
     "command",
     [["mkfs.ext4", "-q", "-E", "discard"], ["mkfs.xfs", "-q"], ["mkfs.btrfs", "-q"]],

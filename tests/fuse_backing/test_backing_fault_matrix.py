@@ -334,6 +334,7 @@ def test_faults_of_data_are_refused_where_the_kernel_serves_it(store: Store, ope
     assert trio.run(StoreClient(store.control).faults) == []
 
 
+@pytest.mark.extents  # the C code serves a punch only on a host with FIEMAP
 def test_once_a_plan_is_cleared_punches_are_served_as_before(store: Store, device: Path) -> None:
     discard(device, 0, MIB)
     natively = store.counters()["served_natively"]

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.rig
 
 BLOCK = 4096
 PUNCH = 3
+served_natively = pytest.mark.extents
+"""The C code serves a punch only on a host with FIEMAP."""
 served_by_server = pytest.mark.parametrize("data_served_by", ["server"], indirect=True)
 
 
@@ -57,6 +59,7 @@ def use(store: Store, name: str = "a") -> None:
         os.close(fd)
 
 
+@served_natively
 def test_each_kind_of_request_is_counted_once(store: Store) -> None:
     use(store)
     for operation in ("create", "truncate", "punch", "allocate", "fsync", "flush", "release"):
@@ -91,6 +94,7 @@ def test_a_planned_delay_is_a_part_of_the_latency(store: Store) -> None:
     assert sum(int(bar.rpartition("| ")[2]) for bar in bars[1:-1]) == 10
 
 
+@served_natively
 def test_the_document_has_percentiles_and_buckets(store: Store) -> None:
     use(store)
     counted(store, "punch", 1)
@@ -118,6 +122,7 @@ def test_an_unknown_operation_is_refused_with_the_nearest_name(store: Store) -> 
     assert result.stdout.startswith("no tmpfile request has been answered yet\n")
 
 
+@served_natively
 def test_the_metrics_have_a_histogram_of_each_operation(store: Store) -> None:
     use(store)
     counted(store, "punch", 1)

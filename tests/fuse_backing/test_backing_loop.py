@@ -84,6 +84,7 @@ def test_the_sum_of_the_ledger_is_what_the_hosts_file_lost(store: Store, attach:
     assert store.host("disk").read_bytes() == model
 
 
+@pytest.mark.extents
 def test_a_zero_out_of_the_device_is_a_zero_range(store: Store, attach: Attach) -> None:
     device = attach(backing_file(store))
     write(device, 0, random.Random(3).randbytes(4 * MIB))

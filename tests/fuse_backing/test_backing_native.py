@@ -14,6 +14,7 @@ CORE = ("account", "channel", "latency", "plane", "punch")
 WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill", "io_uring_queue_init_params")
 
 
+@pytest.mark.extents
 @pytest.mark.root("its sockets have larger buffers than other users may set")
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_the_c_core_holds_under_the_sanitizers(tmp_path: Path, sanitizer: str) -> None:

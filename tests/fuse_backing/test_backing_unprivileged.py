@@ -37,6 +37,8 @@ def home() -> Iterator[Path]:
         pytest.skip("needs fusermount3 (fix: apt-get install fuse3)")
     if not Path("/dev/fuse").exists():
         pytest.skip("needs /dev/fuse")
+    if Path("/dev/fuse").stat().st_mode & 0o6 != 0o6:
+        pytest.skip("only root may open /dev/fuse (fix: chmod 666 /dev/fuse)")
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         for path in (home, home / "dir", home / "mnt"):

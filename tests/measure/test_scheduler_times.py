@@ -67,3 +67,13 @@ def test_the_time_of_a_child_counts() -> None:
             child.kill()
     assert after is not None
     assert after.since(SchedulerReading({})).processor >= 0.1
+
+
+def test_work_shorter_than_a_tick_of_the_kernel_counts() -> None:
+    for _ in range(50):
+        before = scheduler_times()
+        sum(range(1000))
+        after = scheduler_times()
+        assert before is not None
+        assert after is not None
+        assert after.since(before).processor > 0

@@ -5,13 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.host_file_systems import host_file_system, missing_for
+from tests.runtime_place import runtime_place
 from thinsim.machine.dmsetup import kernel_has_device_mapper
+from thinsim.thin.metadata.space_map_metadata import least_metadata
+from thinsim.units import DataBlocks
 
 pytestmark = [
     pytest.mark.rig,
@@ -53,21 +56,20 @@ class Shell:
 
 @pytest.fixture
 def thinsim(tmp_path: Path) -> Iterator[Shell]:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
-    shell = Shell(
-        {
-            **os.environ,
-            "THINSIM_RUNTIME_DIR": str(runtime),
-            "THINSIM_STATE_DIR": str(tmp_path / "state"),
-            "DM_DISABLE_UDEV": "1",
-        },
-        seconds=600 if IN_KERNEL else 60,  # a guest may be emulated
-    )
-    yield shell
-    for entry in json.loads(shell.done("pool", "list", "--json")):
-        shell("pool", "remove", entry["name"])
-    shell.done("dm", "stop", "--force")
-    shutil.rmtree(runtime)
+    with runtime_place(tmp_path) as runtime:
+        shell = Shell(
+            {
+                **os.environ,
+                "THINSIM_RUNTIME_DIR": str(runtime),
+                "THINSIM_STATE_DIR": str(tmp_path / "state"),
+                "DM_DISABLE_UDEV": "1",
+            },
+            seconds=600 if IN_KERNEL else 60,  # a guest may be emulated
+        )
+        yield shell
+        for entry in json.loads(shell.done("pool", "list", "--json")):
+            shell("pool", "remove", entry["name"])
+        shell.done("dm", "stop", "--force")
 
 
 def name(tmp_path: Path) -> str:
@@ -156,14 +158,9 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
     for words, complaint in {
         ("create", "a/b", "--dir", tmp_path / "new"): "pool name 'a/b'",
         ("create", pool, "--dir", tmp_path / "full"): "is not empty",
-        (
-            "create",
-            pool,
-            "--dir",
-            tmp_path / "new",
-            "--data-size",
-            "8000P",
-        ): "data of the pool: the file system",
+        ("create", pool, "--dir", tmp_path / "new", "--data-size", "8000P"): (
+            "a metadata device of 10 GiB is too small: an empty pool of 137438953472000 data blocks takes "
+        ),
         ("create", pool, "--dir", tmp_path / "new", "--metadata-size", "8K"): (
             "a metadata device of 8 KiB is too small: an empty pool of 1638400 data blocks takes "
             "448 KiB; the kernel's guide, 48 bytes per data block and at least 2 MiB, is 75 MiB"
@@ -181,13 +178,45 @@ def test_what_can_not_be_a_pool_is_refused_and_leaves_nothing(thinsim: Shell, tm
     assert thinsim.done("pool", "list") == "There are no pools. To create one, run: thinsim pool create\n"
 
 
+def test_a_pool_larger_than_a_file_of_the_host_is_refused_and_leaves_nothing(
+    thinsim: Shell, tmp_path: Path
+) -> None:
+    missing = missing_for("ext4")
+    if missing is not None:
+        pytest.skip(missing)
+    with host_file_system("ext4", tmp_path) as host:  # a file on ext4 has less than 16 TiB
+        new = host.directory / "new"
+        done = thinsim("pool", "create", name(tmp_path), "--dir", new, "--data-size", "20T")
+        assert done.returncode == 1
+        assert "data of the pool: the file system of" in done.stderr
+        assert "has no files as large as 20 TiB" in done.stderr
+        assert not new.exists()
+        assert json.loads(thinsim.done("pool", "list", "--json")) == []
+
+
+def test_a_pool_does_not_grow_beyond_its_metadata(thinsim: Shell, tmp_path: Path) -> None:
+    pool, directory = name(tmp_path), tmp_path / "pool"
+    thinsim.done("pool", "create", pool, "--dir", directory, "--data-size", "1G", "--metadata-size", "2M")
+    refused = thinsim("pool", "grow", pool, "--data-size", "8000P")
+    assert refused.returncode == 1
+    assert "a metadata device of 2 MiB is too small" in refused.stderr
+    (listed,) = json.loads(thinsim.done("pool", "list", "--json"))
+    assert (listed["state"], (directory / "store/data").stat().st_size) == ("running", 1 << 30)
+    thinsim.done("pool", "remove", pool)
+
+
 @on_emulated
 def test_the_device_mapper_that_was_started_for_a_pool_in_vain_is_ended(
     thinsim: Shell, tmp_path: Path
 ) -> None:
-    create = ("pool", "create", name(tmp_path), "--dir", tmp_path / "new", "--metadata-size", "8K")
+    # The least size for 1 TiB of data is a few blocks more than the one that thinsim refuses by itself.
+    least = least_metadata(DataBlocks(1 << 24))
+    sizes = ("--data-size", "1T", "--metadata-size", f"{least >> 10}K")
+    create = ("pool", "create", name(tmp_path), "--dir", tmp_path / "new", *sizes)
     thinsim.done("dm", "stop")
-    assert thinsim(*create).returncode == 1
+    refused = thinsim(*create)
+    assert refused.returncode == 1
+    assert "is too small: an empty pool of 16777216 data blocks takes more than" in refused.stderr
     assert thinsim("dm", "status").stdout.startswith("The emulated device-mapper is not running.")
     thinsim.done("dm", "start")
     assert thinsim(*create).returncode == 1

@@ -5,6 +5,7 @@ elapsed time, they distinguish a slow program from a program that other programs
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ class SchedulerReading:
 
 def scheduler_times() -> SchedulerReading | None:
     """Read the counters now; None if this kernel does not count them (CONFIG_SCHED_INFO)."""
+    # The kernel counts for a running thread only at its next tick. This call counts now for the calling one
+    # (kernel/sched/core.c, task_sched_runtime); a discard on tmpfs can be shorter than a tick.
+    time.thread_time()
     counters = {}
     for process in _tree(os.getpid()):
         for thread in _entries(f"/proc/{process}/task"):

@@ -48,8 +48,10 @@ def create(shape: PoolShape, directory: Path, *, rig: str = AUTO, beside_kernel:
     """Make a pool with its files in *directory*, which must be empty or missing.
 
     A pool that can't be made whole is removed again. *rig* and *beside_kernel* are those of
-    :func:`thinsim.pools.rigs.choose_lasting_rig`.
+    :func:`thinsim.pools.rigs.choose_lasting_rig`. InvalidValueError, before anything is made, if the metadata
+    device has no room for an empty pool of this size.
     """
+    _require_room_for_metadata(shape)
     chosen = choose_lasting_rig(rig, directory, beside_kernel=beside_kernel)
     record = PoolRecord(shape, directory.resolve(), chosen.name)
     if directory.exists() and any(directory.iterdir()):
@@ -90,10 +92,14 @@ def remove(name: str, *, keep_files: bool = False) -> None:
 
 
 def grow(name: str, data_size: int, metadata_size: int) -> PoolRecord:
-    """Give a pool larger devices, in bytes, while it is in use (dm-thin.c, maybe_resize_data_dev)."""
+    """Give a pool larger devices, in bytes, while it is in use (dm-thin.c, maybe_resize_data_dev).
+
+    InvalidValueError, before anything is changed, if the metadata device has no room for so much data.
+    """
     records = PoolRecords()
     record = records.find(name)
     wanted = replace(record, shape=grown(record.shape, data_size, metadata_size))
+    _require_room_for_metadata(wanted.shape)
     for file, size, device in (
         (record.store / DATA, data_size, record.data),
         (record.store / METADATA, metadata_size, record.metadata),
@@ -129,18 +135,36 @@ def _make(record: PoolRecord, records: PoolRecords, undo: ExitStack) -> None:
         # The kernel reports too small a metadata device where it notices it: at an allocation that fails,
         # or at a block beyond the device's end.
         if error.errno in (errno.ENOSPC, errno.EILSEQ):
-            raise InvalidValueError(_metadata_too_small(record.shape, error)) from error
+            raise InvalidValueError(f"{_metadata_too_small(record.shape)} ({error})") from error
         raise
 
 
-def _metadata_too_small(shape: PoolShape, error: DeviceMapperError) -> str:
-    blocks = DataBlocks(shape.data_size // shape.block_bytes)
+def _require_room_for_metadata(shape: PoolShape) -> None:
+    """Refuse a pool whose bitmaps alone need more than its metadata device.
+
+    A device-mapper writes them one by one until the device is full, which can take minutes.
+    """
+    if shape.metadata_size < least_metadata(_data_blocks(shape)):
+        raise InvalidValueError(_metadata_too_small(shape))
+
+
+def _metadata_too_small(shape: PoolShape) -> str:
+    blocks = _data_blocks(shape)
     guide = max(-(-48 * blocks >> 20) << 20, 2 << 20)
     return (
         f"a metadata device of {format_size(shape.metadata_size)} is too small: an empty pool of {blocks} "
-        f"data blocks takes {format_size(least_metadata(blocks))}; the kernel's guide, 48 bytes per data "
-        f"block and at least 2 MiB, is {format_size(guide)} ({error})"
+        f"data blocks takes {_least_words(shape)}; the kernel's guide, 48 bytes per data "
+        f"block and at least 2 MiB, is {format_size(guide)}"
     )
+
+
+def _least_words(shape: PoolShape) -> str:
+    least = least_metadata(_data_blocks(shape))
+    return f"more than {format_size(least)}" if shape.metadata_size >= least else format_size(least)
+
+
+def _data_blocks(shape: PoolShape) -> DataBlocks:
+    return DataBlocks(shape.data_size // shape.block_bytes)
 
 
 def _give_size(handle: int, file: Path, size: int) -> None:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fuse_backing.mounts import mounts
+from tests.runtime_place import runtime_place
 from tests.snapshotter.proxy.snapshots_client import SnapshotsClient
 from thinsim.snapshotter.interface import Kind
 
@@ -67,11 +67,14 @@ class RunningServe:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPool]:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
-    state = tmp_path_factory.mktemp("serve-state")
+    state, files = tmp_path_factory.mktemp("serve-state"), tmp_path_factory.mktemp("serve-pool")
+    with runtime_place(state, files) as runtime:
+        yield from _served(runtime, state, files / "files")
+
+
+def _served(runtime: Path, state: Path, pool: Path) -> Iterator[ServedPool]:
     environment = {**os.environ, "THINSIM_RUNTIME_DIR": str(runtime), "THINSIM_STATE_DIR": str(state)}
     made = ServedPool(environment, runtime, state, f"{runtime.name}-pool")
-    pool = tmp_path_factory.mktemp("serve-pool") / "files"
     sizes = ("--data-size", "512M", "--metadata-size", "16M")
     created = made.thinsim("pool", "create", made.pool, "--dir", pool, *sizes)
     try:
@@ -82,7 +85,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPool]:
         made.thinsim("env", "--", "dmsetup", "remove_all", "--force")
         removed = made.thinsim("pool", "remove", made.pool)
         stopped = made.thinsim("dm", "stop", "--force")
-        shutil.rmtree(runtime)
     assert removed.returncode == 0, removed.stderr
     assert stopped.returncode == 0, stopped.stderr
     left = [entry.name for entry in Path("/dev/mapper").iterdir() if entry.name.startswith(runtime.name)]
@@ -274,20 +276,17 @@ def test_a_mistake_is_one_line_that_names_it(served: ServedPool, tmp_path: Path)
 
 @pytest.mark.parametrize("command", ["serve", "repair"])
 def test_no_device_mapper_is_started_in_vain(served: ServedPool, tmp_path: Path, command: str) -> None:
-    runtime = Path(tempfile.mkdtemp(prefix="thinsim-test-", dir="/run"))
-    environment = {
-        **served.environment,
-        "THINSIM_RUNTIME_DIR": str(runtime),
-        "THINSIM_STATE_DIR": str(tmp_path / "state"),
-    }
-    elsewhere = replace(served, environment=environment, runtime=runtime, state=tmp_path / "state")
-    try:
+    with runtime_place(tmp_path) as runtime:
+        environment = {
+            **served.environment,
+            "THINSIM_RUNTIME_DIR": str(runtime),
+            "THINSIM_STATE_DIR": str(tmp_path / "state"),
+        }
+        elsewhere = replace(served, environment=environment, runtime=runtime, state=tmp_path / "state")
         done = elsewhere.thinsim("snapshotter", command, "--config", config(served, tmp_path / "root"))
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(f"thinsim: thin pool {served.pool!r} does not exist: no device-mapper")
         assert list(runtime.rglob("*")) == []
-    finally:
-        shutil.rmtree(runtime)
 
 
 def test_without_grpc_it_names_the_package_to_install(served: ServedPool, tmp_path: Path) -> None:
