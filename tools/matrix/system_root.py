@@ -15,6 +15,7 @@ from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PIP_CONFIGURATION = Path("/etc/pip.conf")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CLONE = "/srv/thinsim"
 """The place of the clone in the root."""
@@ -116,6 +117,9 @@ def base_of(suite: str, directory: Path, log: Path) -> Path:
     # This machine's certificates: its network may have an authority of its own.
     shutil.copy2(CERTIFICATES, base / str(CERTIFICATES).lstrip("/"))
     shutil.copy2("/etc/resolv.conf", base / "etc/resolv.conf")
+    # pip must find its index there as it does here.
+    if PIP_CONFIGURATION.exists():
+        shutil.copy2(PIP_CONFIGURATION, base / str(PIP_CONFIGURATION).lstrip("/"))
     # A mirror may keep an index of sid beyond its date.
     (base / "etc/apt/apt.conf.d/90matrix").write_text('Acquire::Check-Valid-Until "false";\n')
     return base
