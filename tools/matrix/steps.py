@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from tools.matrix.system_root import CLONE
 from tools.matrix.systems import MatrixSystem
 
+_TEST_PACKAGES = "apt-get install -qq busybox-static containerd docker-registry fio qemu-utils runc"
+_TESTS = (
+    ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not long'"
+)
 _TESTED = re.compile(r"(\d+ failed, )?(\d+) passed[^\n]*")
 
 
@@ -20,6 +24,8 @@ class MatrixStep:
     seconds: int
     """The time limit."""
     tmpfs: bool = False
+    sets_up: bool = False
+    """The script does what `make setup` does, so it runs in a system without it."""
 
     def script_for(self, system: MatrixSystem) -> str:
         """Return the shell script for *system*."""
@@ -32,6 +38,7 @@ STEPS: Mapping[str, MatrixStep] = {
         "make reproduce",
         re.compile(r"^\S[^\n]*: [^\n]* leaked \([^\n]*", re.MULTILINE),
         900,
+        sets_up=True,
     ),
     "containerd": MatrixStep(
         "--subject containerd",
@@ -42,14 +49,13 @@ STEPS: Mapping[str, MatrixStep] = {
     ),
     "tests": MatrixStep(
         "tests",
-        "apt-get install -qq busybox-static containerd docker-registry fio qemu-utils runc\n"
-        ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser'",
+        f"{_TEST_PACKAGES}\n{_TESTS}",
         _TESTED,
         3600,
     ),
     "tests on tmpfs": MatrixStep(
         "tests, /tmp on tmpfs",
-        ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser'",
+        f"{_TEST_PACKAGES}\n{_TESTS}",
         _TESTED,
         3600,
         tmpfs=True,

@@ -29,6 +29,8 @@ mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
 mount --rbind /dev dev
+# No node of an emulated device is shared with runs outside. The kernel's own device-mapper needs its control.
+[ -e dev/mapper/control ] || { mkdir -p dev/mapper; mount -t tmpfs tmpfs dev/mapper; }
 mount --rbind /sys sys
 mount -t proc proc proc
 mount -t tmpfs tmpfs run
@@ -52,9 +54,11 @@ class SystemRoot:
     ) -> int:
         """Run *command* as root of the system, and return its status; 124 after *seconds*.
 
-        Its output is appended to *log*. With *tmpfs*, /tmp is one.
+        Its output is appended to *log*. With *tmpfs*, /tmp is one. The variables THINSIM_... of this
+        process are set there.
         """
         environment = {
+            **{name: value for name, value in os.environ.items() if name.startswith("THINSIM_")},
             "HOME": "/root",
             "LANG": "C.UTF-8",
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -79,6 +83,11 @@ class SystemRoot:
                 if process.poll() is None:
                     process.kill()  # unshare's child is the first of its namespace: all others end with it
                     process.wait()
+
+    def commit(self) -> str:
+        """Return the short name of the commit that is checked out in the clone."""
+        command = ["git", "-C", f"{self.path}{CLONE}", "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def answer(self, command: Sequence[str]) -> str:
         """Return the first line of what *command* prints in the system, or nothing if it fails."""
