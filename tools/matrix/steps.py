@@ -62,7 +62,7 @@ STEPS: Mapping[str, MatrixStep] = {
     ),
     "suite": MatrixStep(
         "containerd's own suite",
-        "apt-get install -qq golang-go golang-github-containerd-containerd-dev\n"
+        "apt-get install -qq --no-install-recommends golang-go golang-github-containerd-containerd-dev\n"
         f"PATH={CLONE}/.venv/bin:$PATH\n"
         "thinsim dm start\n"
         'eval "$(thinsim env)"\n'
@@ -70,6 +70,6 @@ STEPS: Mapping[str, MatrixStep] = {
         "GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= go test -v -count=1 "
         "CONTAINERD_SOURCE CONTAINERD_SOURCE/dmsetup -args -test.root",
         re.compile(r"^(?:ok|FAIL|---|PASS)[^\n]*", re.MULTILINE),
-        1200,
+        2400,
     ),
 }
