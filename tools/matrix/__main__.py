@@ -89,7 +89,7 @@ def _run(root: SystemRoot, system: MatrixSystem, name: str, log: Path) -> Matrix
     script = f"set -e\n{step.script_for(system)}"
     status = root.run(["sh", "-c", script], log, tmpfs=step.tmpfs, directory=CLONE, seconds=step.seconds)
     output = log.read_text(errors="replace")
-    results = [match[0].strip("= ") for match in step.result.finditer(output)]
+    results = [" ".join(match[0].strip("= ").split()) for match in step.result.finditer(output)]
     return MatrixResult(
         suite=system.suite,
         step=name,
@@ -103,9 +103,10 @@ def _run(root: SystemRoot, system: MatrixSystem, name: str, log: Path) -> Matrix
 
 
 def _failure(status: int, results: Sequence[str], output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = results[-1] if results else lines[-1][:100] if lines else "no output"
-    return f"{'the time limit' if status == 124 else f'status {status}'}: {last}"
+    lines = [line.strip()[:200] for line in output.splitlines() if line.strip()]
+    last = [line for line in lines[-1:] if line not in results]
+    cause = "the time limit" if status == 124 else f"status {status}"
+    return f"{cause}: {'; '.join([*results, *last]) or 'no output'}"
 
 
 def _note(text: str) -> None:

@@ -67,9 +67,11 @@ STEPS: Mapping[str, MatrixStep] = {
         "thinsim dm start\n"
         'eval "$(thinsim env)"\n'
         "trap 'thinsim dm stop' EXIT\n"
+        # mkfs.xfs of 5.19 and later makes the small file system of one test only for a test of its own.
+        "export TEST_DIR=/tmp TEST_DEV=/tmp QA_CHECK_FS=1\n"
         "GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= go test -v -count=1 "
         "CONTAINERD_SOURCE CONTAINERD_SOURCE/dmsetup -args -test.root",
-        re.compile(r"^(?:ok|FAIL|---|PASS)[^\n]*", re.MULTILINE),
+        re.compile(r"^(?:ok|FAIL)\s[^\n]+|^ *--- FAIL[^\n]*", re.MULTILINE),
         2400,
     ),
 }
