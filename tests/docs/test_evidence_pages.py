@@ -15,6 +15,7 @@ from tools import (
     verdict_rates_page,
 )
 from tools.evidence_pages import DATA, EVIDENCE, Measured, filled, measured_now
+from tools.matrix import page as matrix_page
 
 PAGES = sorted(path for path in EVIDENCE.glob("*.md") if not path.name.endswith("-by-hand.md"))
 
@@ -46,6 +47,11 @@ def test_the_page_of_containerd_versions_is_what_its_generator_makes() -> None:
     assert (EVIDENCE / "containerd-versions.md").read_text() == containerd_versions_page.page(kept), (
         "run `python -m tools.containerd_versions_page`"
     )
+
+
+def test_the_page_of_the_matrix_is_what_its_generator_makes() -> None:
+    kept = Measured.read(DATA / "matrix.json")
+    assert (EVIDENCE / "matrix.md").read_text() == matrix_page.page(kept), "run `python -m tools.matrix`"
 
 
 def test_the_published_rates_are_those_that_a_gate_needs() -> None:

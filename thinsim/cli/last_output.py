@@ -13,6 +13,8 @@ def last_output(status: int) -> int:
     *status* is: the flush at its end fails once more, as it does on a terminal that is gone.
     """
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # the command began with it closed
+            continue
         try:
             stream.flush()
         except OSError:
