@@ -45,7 +45,7 @@ class InterruptedRun:
     directory: Path
     image: Path
     container_mb: int = 4
-    """What the container writes: more makes its phase last longer."""
+    """The size of the file that the container writes: a larger one makes its phase last longer."""
     process: "subprocess.Popen[bytes]" = field(init=False)
     loops_before: dict[Path, str] = field(init=False)
 
