@@ -51,15 +51,21 @@ def main() -> int:
                 if not arguments.no_page:
                     keep(result)
     if not arguments.no_page:
-        (evidence_pages.EVIDENCE / f"{NAME}.md").write_text(page(Measured.read(KEPT)))
+        write_page()
     return int(failed)
 
 
+def write_page() -> None:
+    """Write the page from the kept results."""
+    (evidence_pages.EVIDENCE / f"{NAME}.md").write_text(page(Measured.read(KEPT)))
+
+
 def keep(result: MatrixResult) -> None:
-    """Replace the result of this system and step in the kept document."""
+    """Replace the result of this system and step in the kept document and on the page."""
     kept = Measured.read(KEPT).document if KEPT.exists() else []
     rows = merged(kept, result, tuple(SYSTEMS), tuple(STEPS))
     evidence_pages.measured_now(COMMAND, rows).write(KEPT)
+    write_page()
 
 
 def measured(system: MatrixSystem, steps: Sequence[str]) -> Iterator[MatrixResult]:
