@@ -34,7 +34,7 @@ cd /
 /busybox-thinsim rm /temporary
 /busybox-thinsim sync -f /written || /busybox-thinsim sync
 """
-"""A plain sync would wait for all file systems and block devices of the machine, those of other runs too."""
+"""A plain sync would wait for each block device of the machine, those of other runs included."""
 
 
 async def run_containerd_lifecycle(
