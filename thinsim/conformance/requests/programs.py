@@ -108,10 +108,10 @@ def _file_system(mkfs: tuple[str, ...], check: tuple[str, ...], options: str = "
         with _mounted(node, tool, options) as place:
             for number, name in enumerate(names):
                 (place / name).write_bytes(pattern(0, 100_000 + 4096 * number, number))
-            os.sync()
+            tool("sync", "-f", str(place))
             for name in names[::2]:
                 (place / name).unlink()
-            os.sync()
+            tool("sync", "-f", str(place))
             trimmed, _, _ = tool("fstrim", str(place))
         with _mounted(node, tool, options) as place:
             wrong = sum(
