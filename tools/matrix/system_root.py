@@ -99,8 +99,8 @@ class SystemRoot:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
             check=False,
         )
-        lines = (done.stdout or done.stderr).splitlines()
-        return lines[0].strip() if lines and done.returncode in (0, 1) else ""
+        lines = done.stdout.splitlines()
+        return lines[0].strip() if lines and done.returncode == 0 else ""
 
 
 def base_of(suite: str, directory: Path, log: Path) -> Path:
