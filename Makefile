@@ -233,13 +233,13 @@ benchmarks-page: setup
 	$(if $(MEASURE),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]')
 	$(BIN)/python -m tools.benchmarks_page $(addprefix --measure ,$(MEASURE))
 
-# Two hours, as root: run on each supported system what a newcomer runs, and write docs/evidence/matrix.md. MATRIX has
-# options of tools/matrix; with some of them only a part runs, and no page is written.
+# Two hours, as root: run on each supported system what a newcomer runs, and write docs/evidence/matrix.md. With
+# MATRIX='--system SUITE --step STEP' only a part runs, and the page keeps the other results.
 MATRIX ?=
 .PHONY: matrix
 matrix: setup
 	$(call install,debootstrap)
-	$(BIN)/python -m tools.matrix --measure $(if $(MATRIX),--no-page $(MATRIX))
+	$(BIN)/python -m tools.matrix --measure $(MATRIX)
 
 # Two minutes: measure the leaks of each version of containerd that Debian has, and write their page.
 .PHONY: containerd-versions-page

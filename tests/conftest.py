@@ -22,7 +22,7 @@ _FOUND = pytest.StashKey[MachineState]()
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _LEFT = pytest.StashKey[list[str]]()
 _OWN = pytest.StashKey[list[Path]]()
-_LAYOUT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+_LAYOUT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TERM")
 """Variables of the caller's shell that would change what commands print."""
 
 

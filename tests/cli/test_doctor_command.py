@@ -1,6 +1,7 @@
 """``thinsim doctor`` shows a table or JSON, and --clean removes the leftovers of killed runs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
+from fuse_backing.libfuse import Libfuse
 from fuse_backing.mounts import mount_on
 from fuse_backing.runtime import control_socket
 from thinsim.cli.commands import doctor as command
@@ -55,6 +57,25 @@ def test_the_table_shows_each_lack_with_its_fix() -> None:
     assert row in " ".join(result.output.split())
     assert "rig: process (passed over kernel (loop devices: " in result.output
     assert "), emulated (loop devices: " in result.output
+
+
+def test_it_names_the_libfuse_in_use_and_the_way_of_its_requests() -> None:
+    lines = ask()[1].output.splitlines()
+    (line,) = [line for line in lines if line.startswith("libfuse ")]
+    assert re.fullmatch(
+        r"libfuse 3\.\d+\.\d+ \(/\S+/libfuse3\.so\S*\); requests reach it by a pair of sockets at /dev/fd/N",
+        line,
+    )
+    found = json.loads(ask("--json")[1].output)["libfuse"]
+    assert found["failure"] == ""
+    assert f"libfuse {found['version']} ({found['library']})" in line
+
+
+def test_a_libfuse_that_takes_no_requests_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = Libfuse("3.99.0", "/lib/libfuse3.so.99", "", "it does not take a pair of sockets: refused")
+    monkeypatch.setattr(command, "libfuse_in_use", lambda: lacking)
+    line = "libfuse 3.99.0 (/lib/libfuse3.so.99): it does not take a pair of sockets: refused"
+    assert line in ask()[1].output.splitlines()
 
 
 def test_it_exits_1_if_no_rig_can_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,15 @@ import sys
 
 import pytest
 
-TEXTS = {"thinsim.thin", "thinsim.thin.words", "thinsim.thin.mapping"}
-"""The modules of the thin-provisioning engine that are needed to read tables and mappings."""
+TEXTS = {
+    "thinsim.thin",
+    "thinsim.thin.words",
+    "thinsim.thin.mapping",
+    "thinsim.thin.metadata",
+    "thinsim.thin.metadata.dump_lines",
+    "thinsim.thin.metadata.dump_reading",
+}
+"""The modules of the thin-provisioning engine that are needed to read tables and dumps of mappings."""
 
 SCRIPT = """
 import importlib, json, sys

@@ -16,6 +16,7 @@ from tools import (
     verdict_rates_page,
 )
 from tools.evidence_pages import DATA, EVIDENCE, Measured, filled, measured_now
+from tools.matrix import page as matrix_page
 
 PAGES = sorted(path for path in EVIDENCE.glob("*.md") if not path.name.endswith("-by-hand.md"))
 
@@ -73,6 +74,11 @@ def test_the_published_suspend_fails_at_once_without_the_patch_and_is_tried_agai
         else:
             assert "device or resource busy" in run["error"]
             assert len(run["suspends"]) == len(failed) == 1
+
+
+def test_the_page_of_the_matrix_is_what_its_generator_makes() -> None:
+    kept = Measured.read(DATA / "matrix.json")
+    assert (EVIDENCE / "matrix.md").read_text() == matrix_page.page(kept), "run `python -m tools.matrix`"
 
 
 def test_the_published_rates_are_those_that_a_gate_needs() -> None:

@@ -35,6 +35,7 @@ UNSHOWN = (
     Unshown("make documents-nightly", "is what runs the others that are not run with their page"),
     Unshown("make format", "changes the sources; make lint has what it does with --check"),
     Unshown("make fidelity", "writes a page of the clone again; its test compares that page"),
+    Unshown("make matrix", "two hours; make test-long runs a row", "tests/docs/test_matrix.py"),
     Unshown("make crashes-page", "writes a page of the clone again; its test compares that page"),
     Unshown("make containerd-versions-page", "two minutes; test_containerd_versions.py runs a short form"),
     Unshown("make containerd-builds", "make test runs it"),

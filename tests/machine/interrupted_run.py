@@ -23,7 +23,7 @@ PATIENCE = 60.0
 _THINSIM = (sys.executable, "-m", "thinsim")
 # A script ignores SIGINT for its background jobs; the run would inherit that from the tests.
 _DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP,TERM")
-_SHORT = ("--setting", "committed", "--container-mb", "4")
+_SHORT = ("--setting", "committed")
 
 ROLES = {"store": "backing store", "daemon": "emulated device-mapper"}
 
@@ -44,6 +44,8 @@ class InterruptedRun:
 
     directory: Path
     image: Path
+    container_mb: int = 4
+    """The size of the file that the container writes: a larger one makes its phase last longer."""
     process: "subprocess.Popen[bytes]" = field(init=False)
     loops_before: dict[Path, str] = field(init=False)
 
@@ -66,7 +68,7 @@ class InterruptedRun:
         # Servers start in another directory, so a relative path would not find this source tree.
         tree = str(REPOSITORY)
         # Only the live line of a terminal names each phase; rich takes a file with this variable for one.
-        terminal = {"FORCE_COLOR": "1", "COLUMNS": "300"}
+        terminal = {"FORCE_COLOR": "1", "COLUMNS": "300", "TERM": "xterm"}
         return {**os.environ, **terminal, "THINSIM_STATE_DIR": str(self.state), "PYTHONPATH": tree}
 
     @property
@@ -76,6 +78,8 @@ class InterruptedRun:
             *_THINSIM,
             "reproduce",
             *_SHORT,
+            "--container-mb",
+            str(self.container_mb),
             "--image",
             str(self.image),
             "--dir",

@@ -207,12 +207,13 @@ class RamPool:
         self.data_flushes += 1
 
 
-def busy_pool(empty_devices: int = 0) -> RamPool:
+def busy_pool(empty_devices: int = 0, block_size: int = 1) -> RamPool:
     """Return a pool with deep trees, shared subtrees, counts above two and a metadata snapshot.
 
-    It also has *empty_devices* devices without mappings, with thin ids from 20 on.
+    It also has *empty_devices* devices without mappings, with thin ids from 20 on. *block_size* is in
+    sectors. From 1.0 on, thin_restore and thin_repair need 128 or more, as the kernel does.
     """
-    ram = RamPool(data_blocks=3000, block_size=1, metadata_blocks=512)
+    ram = RamPool(data_blocks=3000, block_size=block_size, metadata_blocks=512)
     for thin_id in range(4):
         device = ram.thin(thin_id, 4000)
         ram.write_blocks(device, thin_id * 7, 600)

@@ -8,7 +8,8 @@ import pytest
 from tests.thin.damaged_images import save_damaged, some_now_the_rest_long, sound
 from tests.thin.metadata_command import MetadataCommand
 from tests.thin.metadata_damages import ANY_BLOCK, FIELDS, Damage, places
-from tests.thin.metadata_tools import needs_tools, run
+from tests.thin.metadata_tools import dumps_misplaced_nodes, needs_tools, run
+from thinsim.thin.metadata.dump_reading import lines_of_0_9
 
 DAMAGES = some_now_the_rest_long()
 
@@ -18,6 +19,10 @@ _LIVE = ("mapping", "details", "thin ")
 
 
 _HELD = ("held superblock", "held mapping", "held details", "held thin 3", "thin 1 ", "thin 2 ")
+
+
+_FOLLOWED = ("another block's number", "internal and leaf")
+"""The damages of a device's nodes that thin_dump overlooks from 1.0 on; the kernel refuses these nodes."""
 
 
 def readable(damage: Damage, *, held: bool) -> bool:
@@ -41,9 +46,11 @@ def test_dump_prints_the_lines_of_thin_dump_and_names_unreadable_parts(
     status, out, err = command("dump", *(["--snapshot"] if held else []), file)
     oracle = run("thin_dump", *(["-m"] if held else []), file)
     assert (status == 0) is readable(damage, held=held)
-    if oracle.returncode == 0 and damage.kind != "no room":
+    if status != 0 and dumps_misplaced_nodes() and damage.kind in _FOLLOWED:
+        pass
+    elif oracle.returncode == 0 and damage.kind != "no room":
         # thin_dump 0.9 accepts a superblock with another number for a metadata snapshot; 1.1 does not.
-        theirs = oracle.stdout
+        theirs = lines_of_0_9(oracle.stdout)
         if not held and damage.place == "superblock":
             theirs = theirs.replace('nr_data_blocks="0"', 'nr_data_blocks="3000"', 1)
         assert (status, out, err) == (0, theirs, "")
@@ -149,7 +156,7 @@ def test_dump_treats_a_superblock_field_as_thin_dump_does(
         oracle = run("thin_dump", *theirs, file)
         assert (status == 0) is (oracle.returncode == 0)
         if status == 0:
-            assert (out, err) == (oracle.stdout, "")
+            assert (out, err) == (lines_of_0_9(oracle.stdout), "")
     status, out, _ = command("check", file)
     assert status == (1 if problem else 0)
     assert problem in out

@@ -6,8 +6,9 @@ from pathlib import Path
 from tests.thin.damaged_images import damage_named, save_damaged, sound
 from tests.thin.metadata_command import MetadataCommand
 from tests.thin.metadata_damages import places
-from tests.thin.metadata_tools import needs_tools, run
+from tests.thin.metadata_tools import dumps_misplaced_nodes, needs_tools, run
 from thinsim.thin.metadata.btree_node import Node
+from thinsim.thin.metadata.dump_reading import lines_of_0_9
 
 
 def test_the_other_devices_are_dumped_when_one_is_damaged(command: MetadataCommand, tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_a_dump_that_is_cut_short_can_not_be_restored(command: MetadataCommand, 
     xml = tmp_path / "xml"
     assert command("dump", "-o", xml, save_damaged(damage, tmp_path / "image"))[0] == 1
     (tmp_path / "new").write_bytes(bytes(4 << 20))
-    assert run("thin_restore", "-i", xml, "-o", tmp_path / "new").returncode == 1
+    assert run("thin_restore", "-i", xml, "-o", tmp_path / "new").returncode != 0
 
 
 def test_metadata_with_a_zeroed_index_is_dumped_whole(command: MetadataCommand, tmp_path: Path) -> None:
@@ -68,7 +69,10 @@ def test_a_device_of_one_tree_alone_is_dumped_as_thin_dump_does(
         file = other.save(tmp_path / "image")
         status, out, err = command("dump", file)
         oracle = run("thin_dump", file)
-        assert (status == 0) is (oracle.returncode == 0)
         assert said in err
+        # thin_dump leaves out a device without details from 1.0 on.
+        assert (
+            oracle.returncode == 0 if dumps_misplaced_nodes() else (status == 0) is (oracle.returncode == 0)
+        )
         if status == 0:
-            assert out == oracle.stdout
+            assert out == lines_of_0_9(oracle.stdout)

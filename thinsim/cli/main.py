@@ -12,6 +12,7 @@ import click
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.statuses import exit_status_help
 from thinsim import __version__
+from thinsim.cli.last_output import last_output
 from thinsim.cli.lazy_group import LazyCommand, LazyGroup
 from thinsim.cli.statuses import DONE, FAILED, INTERRUPTED, WRONG_WORDS
 from thinsim.errors import ThinsimError, UnknownNameError
@@ -85,11 +86,14 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
-    status = status_of(None)
+    try:
+        status = status_of(None)
+    except OSError:  # nobody can read the error: the terminal is gone
+        status = FAILED
     # The work is done. A signal during the end of the interpreter must not look like a failure.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sys.exit(status)
+    sys.exit(last_output(status))
 
 
 def status_of(arguments: list[str] | None) -> int:

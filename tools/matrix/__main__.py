@@ -1,27 +1,30 @@
 """``python -m tools.matrix`` runs the steps on each system, and writes docs/evidence/matrix.md.
 
 It needs root, debootstrap and the network. It keeps fresh systems in ``.matrix``, and the output of each
-step in ``.matrix/logs``. Without ``--measure`` it only writes the page from the results that are kept. It
-ends with status 1 if a step fails.
+step in ``.matrix/logs``. A run with ``--system`` or ``--step`` replaces only its own results in the kept
+document. Without ``--measure`` it only writes the page from the results that are kept. It ends with status 1
+if a step fails.
 """
 
 import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from tools import evidence_pages
-from tools.evidence_pages import Measured, filled, measured_now, table
-from tools.matrix.steps import STEPS, MatrixStep
+from tools.evidence_pages import Measured
+from tools.matrix.page import NAME, page
+from tools.matrix.results import MatrixResult, merged
+from tools.matrix.steps import STEPS
 from tools.matrix.system_root import CLONE, REPOSITORY, SystemRoot, base_of, copied
 from tools.matrix.systems import SYSTEMS, MatrixSystem
 
-NAME = "matrix"
 COMMAND = "make matrix"
 PLACE = REPOSITORY / ".matrix"
+KEPT = evidence_pages.DATA / f"{NAME}.json"
 
 _VERSIONS: Mapping[str, Sequence[str]] = {
     "system": ("sh", "-c", '. /etc/os-release; echo "$PRETTY_NAME"'),
@@ -40,83 +43,76 @@ def main() -> int:
     parser.add_argument("--step", action="append", choices=STEPS, help="may be repeated; default: all")
     parser.add_argument("--no-page", action="store_true", help="only run the steps")
     arguments = parser.parse_args()
-    kept = evidence_pages.DATA / f"{NAME}.json"
     failed = False
     if arguments.measure:
-        steps = [STEPS[name] for name in arguments.step or STEPS]
-        rows = [measured(SYSTEMS[name], steps) for name in arguments.system or SYSTEMS]
-        failed = any(step["status"] for row in rows for step in row["steps"])
-        if not arguments.no_page:
-            measured_now(COMMAND, rows).write(kept)
+        for name in arguments.system or SYSTEMS:
+            for result in measured(SYSTEMS[name], arguments.step or tuple(STEPS)):
+                failed |= result.status != 0
+                if not arguments.no_page:
+                    keep(result)
     if not arguments.no_page:
-        (evidence_pages.EVIDENCE / f"{NAME}.md").write_text(page(Measured.read(kept)))
+        write_page()
     return int(failed)
 
 
-def measured(system: MatrixSystem, steps: Sequence[MatrixStep]) -> Mapping[str, Any]:
-    """Run *steps* one after another in a copy of a fresh system, and return the results."""
+def write_page() -> None:
+    """Write the page from the kept results."""
+    (evidence_pages.EVIDENCE / f"{NAME}.md").write_text(page(Measured.read(KEPT)))
+
+
+def keep(result: MatrixResult) -> None:
+    """Replace the result of this system and step in the kept document and on the page."""
+    kept = Measured.read(KEPT).document if KEPT.exists() else []
+    rows = merged(kept, result, tuple(SYSTEMS), tuple(STEPS))
+    evidence_pages.measured_now(COMMAND, rows).write(KEPT)
+    write_page()
+
+
+def measured(system: MatrixSystem, steps: Sequence[str]) -> Iterator[MatrixResult]:
+    """Run *steps* one after another in a copy of a fresh system, and yield each result."""
     logs = PLACE / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{system.suite}.log"
     log.unlink(missing_ok=True)
     _note(f"{system.suite}: making the system")
     base = base_of(system.suite, PLACE / "fresh", log)
-    found = []
     with copied(base, PLACE / f"{system.suite}-{int(time.time())}") as root:
         root.run(["apt-get", "-qq", "update"], log, seconds=600)
-        for step in steps:
+        for name in steps:
+            step = STEPS[name]
+            if not step.sets_up:
+                root.run(["make", "setup"], log, directory=CLONE, seconds=1200)
             _note(f"{system.suite}: {step.title}")
-            found.append(_run(root, system, step, logs / f"{system.suite}-{_word(step)}.log"))
-            _note(f"{system.suite}: {step.title}: {found[-1]['result']} ({found[-1]['seconds']} s)")
-        versions = {name: root.answer(command) for name, command in _VERSIONS.items()}
-    return {"suite": system.suite, "versions": versions, "steps": found}
+            result = _run(root, system, name, logs / f"{system.suite}-{name.replace(' ', '-')}.log")
+            _note(f"{system.suite}: {step.title}: {result.result} ({result.seconds} s)")
+            yield result
 
 
-def _run(root: SystemRoot, system: MatrixSystem, step: MatrixStep, log: Path) -> Mapping[str, Any]:
+def _run(root: SystemRoot, system: MatrixSystem, name: str, log: Path) -> MatrixResult:
+    step = STEPS[name]
     log.unlink(missing_ok=True)
     began = time.monotonic()
     script = f"set -e\n{step.script_for(system)}"
     status = root.run(["sh", "-c", script], log, tmpfs=step.tmpfs, directory=CLONE, seconds=step.seconds)
     output = log.read_text(errors="replace")
-    results = [match[0].strip("= ") for match in step.result.finditer(output)]
-    return {
-        "title": step.title,
-        "status": status,
-        "seconds": round(time.monotonic() - began),
-        "result": "; ".join(results) if status == 0 and results else _failure(status, results, output),
-    }
-
-
-def _failure(status: int, results: Sequence[str], output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = results[-1] if results else lines[-1][:100] if lines else "no output"
-    return f"{'the time limit' if status == 124 else f'status {status}'}: {last}"
-
-
-def page(kept: Measured) -> str:
-    """Return the text of the page."""
-    rows: Sequence[Mapping[str, Any]] = kept.document
-    systems = [[row["suite"], *row["versions"].values()] for row in rows]
-    titles = list(dict.fromkeys(step["title"] for row in rows for step in row["steps"]))
-    results = [
-        [row["suite"], step["title"], step["result"].replace("|", " "), f"{step['seconds']} s"]
-        for title in titles
-        for row in rows
-        for step in row["steps"]
-        if step["title"] == title
-    ]
-    head = ["suite", *(rows[0]["versions"] if rows else ())]
-    return filled(
-        NAME,
-        {
-            "systems": table(head, systems),
-            "results": f"{table(['suite', 'step', 'result', 'time'], results)}\n\n{kept.origin()}",
-        },
+    results = [" ".join(match[0].strip("= ").split()) for match in step.result.finditer(output)]
+    return MatrixResult(
+        suite=system.suite,
+        step=name,
+        status=status,
+        result="; ".join(results) if status == 0 and results else _failure(status, results, output),
+        seconds=round(time.monotonic() - began),
+        day=f"{datetime.now(UTC):%Y-%m-%d}",
+        commit=root.commit(),
+        versions={name: root.answer(command) for name, command in _VERSIONS.items()},
     )
 
 
-def _word(step: MatrixStep) -> str:
-    return next(name for name, each in STEPS.items() if each is step).replace(" ", "-")
+def _failure(status: int, results: Sequence[str], output: str) -> str:
+    lines = [line.strip()[:200] for line in output.splitlines() if line.strip()]
+    last = [line for line in lines[-1:] if line not in results]
+    cause = "the time limit" if status == 124 else f"status {status}"
+    return f"{cause}: {'; '.join([*results, *last]) or 'no output'}"
 
 
 def _note(text: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 MIRROR = "http://deb.debian.org/debian"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PIP_CONFIGURATION = Path("/etc/pip.conf")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CLONE = "/srv/thinsim"
 """The place of the clone in the root."""
@@ -28,6 +29,8 @@ mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
 mount --rbind /dev dev
+# No node of an emulated device is shared with runs outside. The kernel's own device-mapper needs its control.
+[ -e dev/mapper/control ] || { mkdir -p dev/mapper; mount -t tmpfs tmpfs dev/mapper; }
 mount --rbind /sys sys
 mount -t proc proc proc
 mount -t tmpfs tmpfs run
@@ -51,9 +54,11 @@ class SystemRoot:
     ) -> int:
         """Run *command* as root of the system, and return its status; 124 after *seconds*.
 
-        Its output is appended to *log*. With *tmpfs*, /tmp is one.
+        Its output is appended to *log*. With *tmpfs*, /tmp is one. The variables THINSIM_... of this
+        process are set there.
         """
         environment = {
+            **{name: value for name, value in os.environ.items() if name.startswith("THINSIM_")},
             "HOME": "/root",
             "LANG": "C.UTF-8",
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -79,6 +84,11 @@ class SystemRoot:
                     process.kill()  # unshare's child is the first of its namespace: all others end with it
                     process.wait()
 
+    def commit(self) -> str:
+        """Return the short name of the commit that is checked out in the clone."""
+        command = ["git", "-C", f"{self.path}{CLONE}", "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     def answer(self, command: Sequence[str]) -> str:
         """Return the first line of what *command* prints in the system, or nothing if it fails."""
         done = subprocess.run(
@@ -89,8 +99,8 @@ class SystemRoot:
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
             check=False,
         )
-        lines = (done.stdout or done.stderr).splitlines()
-        return lines[0].strip() if lines and done.returncode in (0, 1) else ""
+        lines = done.stdout.splitlines()
+        return lines[0].strip() if lines and done.returncode == 0 else ""
 
 
 def base_of(suite: str, directory: Path, log: Path) -> Path:
@@ -116,6 +126,11 @@ def base_of(suite: str, directory: Path, log: Path) -> Path:
     # This machine's certificates: its network may have an authority of its own.
     shutil.copy2(CERTIFICATES, base / str(CERTIFICATES).lstrip("/"))
     shutil.copy2("/etc/resolv.conf", base / "etc/resolv.conf")
+    # pip must find its index there as it does here.
+    if PIP_CONFIGURATION.exists():
+        shutil.copy2(PIP_CONFIGURATION, base / str(PIP_CONFIGURATION).lstrip("/"))
+    # The system is discarded, so dpkg need not wait for the disk.
+    (base / "etc/dpkg/dpkg.cfg.d/90matrix").write_text("force-unsafe-io\n")
     # A mirror may keep an index of sid beyond its date.
     (base / "etc/apt/apt.conf.d/90matrix").write_text('Acquire::Check-Valid-Until "false";\n')
     return base

@@ -4,6 +4,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from fuse_backing.events import Bucket, LedgerEvent, Totals
 from fuse_backing.faults import Fault
+from fuse_backing.libfuse import Libfuse
 from thinsim.conformance.heights.cases import DiscardAnswer
 from thinsim.machine.findings import Finding
 from thinsim.thin.metadata.check import Problem
@@ -96,6 +97,8 @@ class Diagnosis(TypedDict):
     """The reason for the choice."""
     findings: list[Finding]
     """The needs of the rigs."""
+    libfuse: Libfuse
+    """The libfuse that serves the names and attributes of mounts, and the way by which requests reach it."""
     runs: list[RunJournal]
     """Runs with resources on the machine."""
     dead_stores: list[str]

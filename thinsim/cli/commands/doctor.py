@@ -11,6 +11,7 @@ import trio
 from fuse_backing import fuse_switch, runtime, unmounting
 from fuse_backing.errors import FuseBackingError
 from fuse_backing.fuse_uring import SWITCH
+from fuse_backing.libfuse import Libfuse, libfuse_in_use
 from fuse_backing.statuses import exit_status_help
 from thinsim.cli.findings_table import findings_table
 from thinsim.cli.output_console import print_table, print_words
@@ -38,7 +39,8 @@ from thinsim.rig.registry import AUTO, choose_rig, probe_rigs
 def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
     """List missing requirements of the rigs, each with a fix.
 
-    The command also names the rig that auto chooses here, and the leftovers of killed runs and stores.
+    The command also names the libfuse in use, the rig that auto chooses here, and
+    the leftovers of killed runs and stores.
     --clean never touches a run whose process is alive.
     """
     problems: list[str] = []
@@ -54,11 +56,13 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
     else:
         rig, why = choice.rig.name, choice.why
     runs, dead = all_journals(), runtime.dead_stores()
+    libfuse = libfuse_in_use()
     if as_json:
         document = {
             "rig": rig,
             "why": why,
             "findings": [asdict(finding) for finding in findings],
+            "libfuse": asdict(libfuse),
             "runs": [_run(run) for run in runs],
             "dead_stores": [str(mountpoint) for mountpoint in dead],
             "fuse_switch_left_on": fuse_switch.left_on(),
@@ -67,7 +71,7 @@ def doctor(clean: bool, directory: Path | None, as_json: bool) -> int:
         }
         click.echo(json.dumps(document, indent=1))
     else:
-        _print(findings, rig, why, runs, dead, acts, problems)
+        _print(findings, libfuse, rig, why, runs, dead, acts, problems)
     return FAILED if problems or rig is None else DONE
 
 
@@ -106,6 +110,7 @@ def _run(run: JournalContent) -> dict[str, object]:
 
 def _print(
     findings: list[Finding],
+    libfuse: Libfuse,
     rig: str | None,
     why: str,
     runs: list[JournalContent],
@@ -114,6 +119,7 @@ def _print(
     problems: list[str],
 ) -> None:
     print_table(findings_table(findings))
+    print_words(str(libfuse), style="red" if libfuse.failure else "")
     print_words(f"rig: {rig or 'none'} ({why})")
     for act in acts:
         print_words(f"cleaned: {act}")

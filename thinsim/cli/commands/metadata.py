@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -209,6 +209,10 @@ def _write(lines: Iterable[str], output: Any) -> None:
     except OSError as error:
         # This is an error of the output. Errors of the metadata are no OSErrors here.
         name = getattr(output, "name", "-")
+        if name != "-":
+            # click closes the file at the end: its last bytes would fail again, without the name of the file.
+            with suppress(OSError):
+                output.close()
         raise OSError(error.errno, error.strerror, "standard output" if name == "-" else name) from error
 
 

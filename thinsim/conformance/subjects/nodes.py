@@ -41,6 +41,7 @@ from thinsim.conformance.subjects import control
 from thinsim.dm.names import MAPPER
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.machine.journal import Journal, TakenKind
+from thinsim.thin.metadata.dump_reading import lines_of_0_9
 
 _REQUEST_SECONDS = 15.0
 _SETTLE_SECONDS = 2.0
@@ -153,7 +154,7 @@ class NodesPlayer:
     def _ending(self, metadata: loop.LoopDevice) -> Ending:
         check, _, _ = self.tool("thin_check", str(metadata.path))
         status, dump, _ = self.tool("thin_dump", str(metadata.path))
-        return Ending(check, dump if status == 0 else "")
+        return Ending(check, lines_of_0_9(dump) if status == 0 else "")
 
 
 class _Run:

@@ -7,13 +7,13 @@ Mappings come from a metadata snapshot, the kernel's way to read the metadata of
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 import trio
 
 from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import EnvironmentLacksError, ProgramFailedError
 from thinsim.thin.mapping import Run
+from thinsim.thin.metadata.dump_reading import read_dump
 
 
 async def mappings(dm: DeviceMapper, pool: str, metadata_device: Path) -> Mapping[int, Sequence[Run]]:
@@ -52,23 +52,11 @@ async def check(
 
 
 def parse_dump(text: str) -> dict[int, list[Run]]:
-    """Parse thin_dump's XML; ProgramFailedError for anything else."""
+    """Parse the XML of any version of thin_dump; ProgramFailedError for anything else."""
     try:
-        root = ElementTree.fromstring(text)
-        return {
-            int(device.attrib["dev_id"]): [_run_of(entry.tag, entry.attrib) for entry in device]
-            for device in root.iter("device")
-        }
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
-        raise ProgramFailedError(f"the output of thin_dump can't be parsed: {error!r}") from None
-
-
-def _run_of(tag: str, fields: Mapping[str, str]) -> Run:
-    if tag == "single_mapping":
-        return Run(int(fields["origin_block"]), int(fields["data_block"]), 1, int(fields["time"]))
-    return Run(
-        int(fields["origin_begin"]), int(fields["data_begin"]), int(fields["length"]), int(fields["time"])
-    )
+        return {device.thin_id: list(device.runs) for device in read_dump(text).devices}
+    except ValueError as error:
+        raise ProgramFailedError(str(error)) from None
 
 
 async def _run(tool: str, *words: str, check: bool = True) -> tuple[int, str]:

@@ -70,10 +70,6 @@ async def serve(arguments: argparse.Namespace) -> None:
     journal.close()
 
 
-def _why_no_plane() -> str:
-    return f"{VARIABLE}=off" if os.environ.get(VARIABLE) == "off" else "this libfuse has no custom I/O"
-
-
 async def _serve(arguments: argparse.Namespace, registry: Registry | None, journal: Journal) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -98,7 +94,7 @@ async def _serve(arguments: argparse.Namespace, registry: Registry | None, journ
                 lambda path: LinuxBlockDevice(Path(path)),
                 on_thread,
                 lambda path: LinuxBlockDevice(Path(path), read_only=True),
-                plane=plane if served else NoPlane(_why_no_plane()),
+                plane=plane if served else NoPlane(f"{VARIABLE}=off"),
             )
             released.append(mapper)
             async with (

@@ -8,6 +8,13 @@ from typing import Any, NamedTuple, Protocol
 from thinsim.thin.mapping import Run, join
 from thinsim.thin.metadata.btree import Btree
 from thinsim.thin.metadata.details import DeviceDetails
+from thinsim.thin.metadata.dump_lines import (
+    DEVICE_END,
+    SUPERBLOCK_END,
+    device_line,
+    run_line,
+    superblock_line,
+)
 from thinsim.thin.metadata.errors import MetadataDamagedError, reason
 from thinsim.thin.metadata.mapping_trees import MappingTrees
 from thinsim.thin.metadata.sound_entries import sound_entries
@@ -78,42 +85,41 @@ def xml_lines(
     """
     superblock = superblock_of(metadata, held=held)
     whole = True
-    # thin_dump always prints an empty uuid: no program writes one.
-    yield (
-        f'<superblock uuid="" time="{superblock.time}" transaction="{superblock.transaction_id}" '
-        f'flags="{superblock.flags}" version="{superblock.version}" '
-        f'data_block_size="{superblock.data_block_size}" '
-        f'nr_data_blocks="{superblock.data_space_map.nr_blocks}">'
+    yield superblock_line(
+        {
+            "time": superblock.time,
+            "transaction": superblock.transaction_id,
+            "flags": superblock.flags,
+            "version": superblock.version,
+            "data_block_size": superblock.data_block_size,
+            "nr_data_blocks": superblock.data_space_map.nr_blocks,
+        }
     )
     for thin_id, details, runs in devices(metadata, superblock):
-        yield (
-            f'  <device dev_id="{thin_id}" mapped_blocks="{details.mapped_blocks}" '
-            f'transaction="{details.transaction_id}" creation_time="{details.creation_time}" '
-            f'snap_time="{details.snapshotted_time}">'
+        yield device_line(
+            thin_id,
+            {
+                "mapped_blocks": details.mapped_blocks,
+                "transaction": details.transaction_id,
+                "creation_time": details.creation_time,
+                "snap_time": details.snapshotted_time,
+            },
         )
         try:
-            yield from map(_xml_of_run, runs)
+            yield from map(run_line, runs)
         except MetadataDamagedError as error:
             if damage is None:
                 raise
             whole = False
             damage(reason(error))
             yield f"    <!-- cut short: {reason(error)} -->"
-        yield "  </device>"
+        yield DEVICE_END
     if whole:
-        yield "</superblock>"
+        yield SUPERBLOCK_END
 
 
 def _entries(tree: Btree, root: int) -> Iterator[tuple[int, Any]]:
     return sound_entries(tree.manager.blocks, root, tree.value_type.size)
-
-
-def _xml_of_run(run: Run) -> str:
-    if run.length == 1:
-        where = f'origin_block="{run.vblock}" data_block="{run.data_block}"'
-        return f'    <single_mapping {where} time="{run.time}"/>'
-    where = f'origin_begin="{run.vblock}" data_begin="{run.data_block}" length="{run.length}"'
-    return f'    <range_mapping {where} time="{run.time}"/>'
 
 
 def _named_entries(name: str, entries: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
