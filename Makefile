@@ -1,5 +1,5 @@
-# `make reproduce` runs the main job, `make test` runs the tests. Each sets the machine up first: Debian 12 or
-# later.
+# `make reproduce` runs the main job, `make test` runs the tests. Each sets the machine up first: Debian 12
+# or later.
 
 VENV := .venv
 BIN := $(VENV)/bin
