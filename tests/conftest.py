@@ -68,7 +68,6 @@ _OVER_IO_URING_EACH_TIME = {
     "test_backing_uring.py",
     "test_dm_contract.py",
     "test_dm_order.py",
-    "test_dm_plane.py",
 }
 """The other tests of stores and device-mappers run over io_uring with ``make test-long``."""
 

@@ -157,6 +157,7 @@ async def test_every_byte_is_right_while_blocks_are_shared_broken_discarded_and_
     assert list(await served.check(POOL)) == []
 
 
+@pytest.mark.long
 def test_without_io_uring_the_threads_read_and_write_the_data_device_themselves(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tests.dm.without_io_uring", str(tmp_path)],

@@ -35,7 +35,7 @@ HUNG = 120.0
     ("backend", "rounds", "seconds"),
     [
         (FILE, 2, 11.0),
-        (RING, 2, 5.0),
+        pytest.param(RING, 2, 5.0, marks=pytest.mark.long),
         *(pytest.param(backend, 20, 30.0, marks=pytest.mark.long) for backend in BACKENDS),
     ],
 )

@@ -73,8 +73,16 @@ def test_what_runs_the_others_is_there(place: str) -> None:
 
 
 CLEANS = "doctor --clean"
-LONG = ("evidence/benchmarks.md",)
-"""The commands of these pages are measurements, which take minutes."""
+LONG = (
+    "evidence/benchmarks.md",
+    "explanation/emulated-and-kernel.md",
+    "howto/compare-speed.md",
+    "howto/gate-in-ci.md",
+    "howto/keep-a-pool.md",
+    "howto/share-a-report.md",
+    "tutorial/write-a-scenario.md",
+)
+"""The commands of these pages take the most time: they measure, or run a scenario several times."""
 
 
 def marks_of(page: Path, shown: list[Shown]) -> Iterator[pytest.MarkDecorator]:

@@ -158,7 +158,9 @@ async def test_sessions_that_follow_each_other_keep_no_descriptor_and_no_thread(
     for _ in range(5):
         async with mount(OneFile(), tmp_path):
             await trio.to_thread.run_sync((tmp_path / "x").stat)
-    assert held() == before
+    await until(lambda: held()[0] == before[0])
+    # trio keeps the threads of its calls for a while, and may have had one more of them at once.
+    await until(lambda: held()[1] <= before[1])
 
 
 @over_uring

@@ -258,7 +258,7 @@ class LoopNodes:
 
 async def _takes(node: _Node) -> tuple[bool, bool]:
     """Return whether the loop device takes discards, and whether it takes requests for zeros."""
-    return await on_own_device(
+    return await trio.to_thread.run_sync(  # sysfs alone: it does not open the device
         lambda: (loop_limits.takes_discards(node.loop), loop_limits.takes_write_zeroes(node.loop))
     )
 
