@@ -11,7 +11,7 @@ import trio
 
 from fuse_backing.system_calls import TMPFS_MAGIC, file_system_magic
 from tests.dm.memory_cgroup import MemoryCgroup, NoMemoryCgroupError, memory_cgroup
-from tests.dm.plane_backends import EACH_TIME
+from tests.dm.plane_backends import BACKENDS
 from tests.host_file_systems import host_file_system
 from tests.machine.interrupted_run import InterruptedRun
 from thinsim.dm.daemon.native_plane import FILE
@@ -64,7 +64,8 @@ def on_disk(tmp_path: Path) -> Iterator[Path]:
         yield host.directory
 
 
-@pytest.mark.parametrize("backend", EACH_TIME)
+@pytest.mark.long
+@pytest.mark.parametrize("backend", BACKENDS)
 async def test_sixty_four_devices_with_little_memory_do_not_deadlock(
     on_disk: Path, cgroup: MemoryCgroup, backend: str
 ) -> None:
