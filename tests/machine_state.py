@@ -72,10 +72,8 @@ def swept(directory: Path) -> list[str]:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
     found += mounted_or_attached(directory)
-    for (
-        device,
-        file,
-    ) in attached_devices().items():  # before the mounts, with which the names of the files end
+    # Before the mounts, with which the names of the files end.
+    for device, file in attached_devices().items():
         if _is_below(directory, file):
             found += _nodes_removed(device)
             subprocess.run(["losetup", "--detach", device], check=False)

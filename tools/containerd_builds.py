@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 BUILDS = Path(__file__).resolve().parent.parent / ".containerd"
@@ -22,7 +22,15 @@ _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    return made_for_suites(__doc__ or "", lambda suite, builds: get(suite, builds / suite))
+
+
+def made_for_suites(description: str, make: Callable[[str, Path], Path]) -> int:
+    """Make a build of each suite that the command line names; return the exit status.
+
+    *make* gets the suite and the directory of all builds, and returns the directory of the build.
+    """
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "suites", nargs="*", default=SUITES, metavar="SUITE", help=f"default: {' '.join(SUITES)}"
     )
@@ -30,10 +38,10 @@ def main() -> int:
     options = parser.parse_args()
     for suite in options.suites:
         try:
-            print(get(suite, options.to / suite))
+            print(make(suite, options.to), flush=True)
         except subprocess.CalledProcessError as error:
-            lines = error.stderr.strip().splitlines() or [str(error)]
-            print(f"{suite}: {lines[-1]}", file=sys.stderr)
+            output = f"{error.stdout or ''}{error.stderr or ''}".strip()
+            print(f"{suite}: {' '.join(error.cmd[:3])} failed: {output}", file=sys.stderr)
             return 1
     return 0
 

@@ -5,7 +5,6 @@ installed. The programs go to a directory below ``.containerd``, such as ``trixi
 five minutes on two cores and 4 GB of disk.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.containerd_builds import BUILDS, PROGRAMS, SUITES, private_apt, run
+from tools.containerd_builds import PROGRAMS, made_for_suites, private_apt, run
 
 PATCHES = tuple(sorted((Path(__file__).resolve().parent / "containerd_patches").glob("*.patch")))
 """Each changes one file of the devmapper snapshotter, with paths from its directory."""
@@ -25,20 +24,7 @@ _TAGS = "no_aufs,no_btrfs,no_cri,no_tracing,no_zfs"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "suites", nargs="*", default=SUITES, metavar="SUITE", help=f"default: {' '.join(SUITES)}"
-    )
-    parser.add_argument("--to", type=Path, default=BUILDS, help="directory of the builds")
-    options = parser.parse_args()
-    for suite in options.suites:
-        try:
-            print(build(suite, options.to / name_of(suite)), flush=True)
-        except subprocess.CalledProcessError as error:
-            output = f"{error.stdout or ''}{error.stderr or ''}".strip()
-            print(f"{suite}: {' '.join(error.cmd[:3])} failed: {output}", file=sys.stderr)
-            return 1
-    return 0
+    return made_for_suites(__doc__ or "", lambda suite, builds: build(suite, builds / name_of(suite)))
 
 
 def name_of(suite: str) -> str:

@@ -7,7 +7,8 @@ from thinsim.thin.mapping import Run
 DEVICE_END = "  </device>"
 SUPERBLOCK_END = "</superblock>"
 _SUPERBLOCK = ("transaction", "flags", "version", "data_block_size", "nr_data_blocks")
-_DEVICE = ("mapped_blocks", "transaction", "creation_time", "snap_time")
+DEVICE_FIELDS = ("mapped_blocks", "transaction", "creation_time", "snap_time")
+"""The attributes of a device but its id, in their order."""
 
 
 def superblock_line(fields: Mapping[str, object]) -> str:
@@ -18,7 +19,7 @@ def superblock_line(fields: Mapping[str, object]) -> str:
 
 def device_line(thin_id: int, fields: Mapping[str, object]) -> str:
     """Return the line of a device with these *fields*: mapped_blocks, transaction and so on."""
-    return f'  <device dev_id="{thin_id}" {_attributes(fields, _DEVICE)}>'
+    return f'  <device dev_id="{thin_id}" {_attributes(fields, DEVICE_FIELDS)}>'
 
 
 def run_line(run: Run) -> str:

@@ -11,13 +11,12 @@ from xml.etree import ElementTree
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.dump_lines import (
     DEVICE_END,
+    DEVICE_FIELDS,
     SUPERBLOCK_END,
     device_line,
     run_line,
     superblock_line,
 )
-
-_DEVICE = ("mapped_blocks", "transaction", "creation_time", "snap_time")
 
 
 class ReadDevice(NamedTuple):
@@ -44,7 +43,7 @@ def read_dump(text: str) -> ReadDump:
         devices = tuple(
             ReadDevice(
                 int(device.attrib["dev_id"]),
-                {name: int(device.attrib[name]) for name in _DEVICE},
+                {name: int(device.attrib[name]) for name in DEVICE_FIELDS},
                 tuple(_joined(_runs(device, shared))),
             )
             for device in root.iter("device")

@@ -1,4 +1,4 @@
-"""`PackWriter` and `read_pack` write and read the file format of thin_metadata_pack.
+"""`PackWriter` and `read_blocks` write and read the file format of thin_metadata_pack.
 
 The file is a header of four numbers and a row of chunks. A chunk is its length and a zlib stream with up to
 1024 blocks: for each its number and its instructions. All numbers have 64 bits
