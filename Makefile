@@ -150,7 +150,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.plain_english
-	for source in $(C_SOURCES) tests/fuse_backing/native/*.c; do \
+	for source in $(C_SOURCES) tests/fuse_backing/native/*.c benchmarks/native/*.c; do \
 	    $(CC) -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wformat-security -Werror -fsyntax-only -Ifuse_backing/native \
 	        -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))') \
 	        $$(pkg-config --cflags liburing) $$source || exit 1; \

@@ -31,6 +31,12 @@ KERNEL = "kernel dm-thin"
 QCOW2 = "qcow2 over FUSE"
 QCOW2_DIRECT = "qcow2 over FUSE, direct I/O"
 NBDKIT = "nbdkit over FUSE"
+BARE = "bare FUSE server"
+
+
+_BARE_SERVER = Path(__file__).parent / "native" / "bare_server.c"
+_BARE_THREADS = 4
+"""The data plane has as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,21 @@ def _nbdkit(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
         yield ProvisionedDevice(device, refuse)
 
 
+def _bare(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
+    """Yield a device on the file of ``bare_server.c``, the least that a reader of /dev/fuse can do."""
+
+    def refuse() -> None:
+        raise UnsupportedError("the bare server has no snapshots")
+
+    files, _ = two_directories(directory)
+    program, mountpoint = directory / "bare_server", sparse(directory / "served", 0)
+    command = ["cc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", "-o", str(program), str(_BARE_SERVER), "-lpthread"]
+    subprocess.run(command, check=True, process_group=0)
+    serve = [str(program), str(sparse(files / "disk", size)), str(mountpoint), str(_BARE_THREADS)]
+    with server(serve, mountpoint, own_session=True), plain_loop(mountpoint, direct_io=True) as device:
+        yield ProvisionedDevice(device, refuse)
+
+
 def _no_uring() -> str | None:
     """Return the reason why the kernel cannot offer FUSE over io_uring, even while its switch is on."""
     lacking = lack()
@@ -166,6 +187,7 @@ CONTENDERS = (
         QCOW2_DIRECT, programs("qemu-storage-daemon", "qemu-img"), partial(_qcow2, direct_io=True)
     ),
     DeviceContender(NBDKIT, programs("nbdkit", "nbdfuse"), _nbdkit),
+    DeviceContender(BARE, programs("cc"), _bare),
 )
 PYTHON_ALONE = DeviceContender(BY_PYTHON, lambda: None, _thin(plane="off"))
 """The emulated thin device without its plane, which is too slow to be measured each time."""

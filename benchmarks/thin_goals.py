@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.thin_contenders import NO_FILE, NO_FILE_OVER_URING, OVER_URING, PLAIN, QCOW2, THIN
+from benchmarks.thin_contenders import BARE, NO_FILE, NO_FILE_OVER_URING, OVER_URING, PLAIN, QCOW2, THIN
 from benchmarks.thin_rows import (
     DISCARD,
     FSYNC,
@@ -61,6 +61,8 @@ class GoalResult:
     ratio: Interval | None
     over_uring: Interval | None
     """The ratio with FUSE over io_uring."""
+    bare: Interval | None
+    """The ratio of the bare server: no server that reads /dev/fuse reaches more."""
 
     @property
     def missed(self) -> bool:
@@ -71,6 +73,11 @@ class GoalResult:
     def reached_over_uring(self) -> bool:
         """Return whether the median with FUSE over io_uring reaches the goal."""
         return self.over_uring is not None and self.over_uring.median >= self.goal.least
+
+    @property
+    def out_of_reach(self) -> bool:
+        """Return whether the goal is missed, and the bare server misses it as well."""
+        return self.missed and self.bare is not None and self.bare.median < self.goal.least
 
     @property
     def verdict(self) -> str:
@@ -95,7 +102,10 @@ def results(measured: Sequence[Mapping[str, Any]]) -> Sequence[GoalResult]:
     turns = {(each["row"], each["contender"]): each["rounds"] for each in measured}
     return [
         GoalResult(
-            goal, _ratio(goal, goal.contender, turns), _ratio(goal, _OVER_URING[goal.contender], turns)
+            goal,
+            _ratio(goal, goal.contender, turns),
+            _ratio(goal, _OVER_URING[goal.contender], turns),
+            _ratio(goal, BARE, turns),
         )
         for goal in GOALS
     ]

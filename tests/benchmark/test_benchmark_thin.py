@@ -14,11 +14,21 @@ from click.testing import CliRunner
 from benchmarks import thin, thin_growth
 from benchmarks.backing_rows import MIB, TurnSizes
 from benchmarks.early_end import EndedEarlyError, check, heeding_signals, run
-from benchmarks.thin_contenders import BY_PYTHON, NO_FILE, OVER_URING, PLAIN, THIN, ProvisionedDevice
+from benchmarks.thin_contenders import (
+    BARE,
+    BY_PYTHON,
+    CONTENDERS,
+    NO_FILE,
+    OVER_URING,
+    PLAIN,
+    THIN,
+    ProvisionedDevice,
+)
 from benchmarks.thin_device import BLOCK_BYTES
 from benchmarks.thin_pool import ServedThinPool, thin_pool
 from benchmarks.thin_rows import BREAK, BREAK_SMALL, PROVISION, RANDOM_READ_ALONE, steps
 from fuse_backing.fuse_uring import IO_URING
+from fuse_backing.mounts import mount_on
 from tests.fuse_transports import missing_for
 from tests.repository import REPOSITORY
 from thinsim.block import loop
@@ -88,6 +98,23 @@ def test_a_row_of_broken_sharing_breaks_each_block_once(tmp_path: Path, row: obj
         step.after(device, 0)
         assert _used(pool) == used
         assert pool.ask("check") == []
+
+
+@pytest.mark.rig
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed (apt-get install gcc)")
+def test_the_bare_server_shows_its_file_and_passes_discards_down(tmp_path: Path) -> None:
+    (contender,) = (each for each in CONTENDERS if each.name == BARE)
+    data, file = os.urandom(8 * MIB), tmp_path / "files" / "disk"
+    with contender.device(tmp_path, len(data)) as device:
+        subprocess.run(["dd", f"of={device.path}", "bs=1M", "oflag=direct"], input=data, check=True)
+        assert file.read_bytes() == data
+        subprocess.run(["blkdiscard", "-o", "65536", "-l", str(MIB), str(device.path)], check=True)
+        read = subprocess.run(
+            ["dd", f"if={device.path}", "bs=1M", "iflag=direct"], stdout=subprocess.PIPE, check=True
+        )
+        assert read.stdout == data[:65536] + bytes(MIB) + data[65536 + MIB :]
+        assert file.stat().st_blocks * 512 == len(data) - MIB
+    assert mount_on(tmp_path / "served") is None
 
 
 @pytest.mark.rig

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.thin_contenders import PLAIN, QCOW2, THIN
+from benchmarks.thin_contenders import BARE, PLAIN, QCOW2, THIN
 from benchmarks.thin_goals import GOALS, results
 from benchmarks.thin_rows import FSYNC, RANDOM_READ
 
@@ -37,6 +37,16 @@ def test_a_goal_beside_qcow2_compares_with_qcow2() -> None:
         (PLAIN, False),
         (QCOW2, True),
     ]
+
+
+@pytest.mark.parametrize(("bare", "out_of_reach"), [([7.0], True), ([9.0], False), ([None], False)])
+def test_a_missed_goal_is_out_of_reach_if_the_bare_server_misses_it(
+    bare: list[float | None], out_of_reach: bool
+) -> None:
+    found = results(measured(FSYNC.name, {PLAIN: [10.0], THIN: [6.0], BARE: bare}))
+    (result,) = (each for each in found if each.ratio is not None)
+    assert result.missed
+    assert result.out_of_reach is out_of_reach
 
 
 def test_a_goal_without_figures_has_no_verdict() -> None:
