@@ -22,8 +22,8 @@ from pathlib import Path
 
 import click
 
-from thinsim.dm.daemon.ioctl.packet import HEAD_SIZE, VERSION, Command, Packet, encode
 from thinsim.dm.dropin.dropin import install
+from thinsim.dm.packet import HEAD_SIZE, VERSION, Command, Packet, encode
 from thinsim.dm.standing.places import Places
 
 POOL = f"benchmark-{os.getpid()}"

@@ -1,5 +1,6 @@
 """A `Range` is a half-open range of bytes; these functions take sorted, disjoint ranges. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 Range = tuple[int, int]
@@ -28,6 +29,17 @@ def subtract(minuend: Sequence[Range], subtrahend: Sequence[Range]) -> list[Rang
         if position < end:
             left.append((position, end))
     return left
+
+
+def overlap(ranges: Sequence[Range], window: Range) -> list[Range]:
+    """Return the parts of *ranges* that are in *window*, found by bisection."""
+    found = []
+    for index in range(bisect_right(ranges, window[0], key=lambda each: each[1]), len(ranges)):
+        start, end = ranges[index]
+        if start >= window[1]:
+            break
+        found.append((max(start, window[0]), min(end, window[1])))
+    return found
 
 
 def bytes_per_block(ranges: Iterable[Range], block_bytes: int) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thinsim.dm.daemon.ioctl import payload
-from thinsim.dm.daemon.ioctl.packet import (
+from thinsim.dm.packet import (
     DATA_OFFSET,
     HEAD_SIZE,
     Flag,

@@ -16,7 +16,6 @@ import thinsim.dm
 from tests.dm.mappers_under_test import refused
 from tests.dm.memory_device import MemoryDevice
 from thinsim.dm.daemon.ioctl.control_device import serve_control_device
-from thinsim.dm.daemon.ioctl.packet import Command, Packet
 from thinsim.dm.daemon.ioctl.service import IoctlService
 from thinsim.dm.dropin.dropin import write_dropin
 from thinsim.dm.emulator.local import LocalDeviceMapper
@@ -26,6 +25,7 @@ from thinsim.dm.emulator.targets import registry
 from thinsim.dm.emulator.targets.plain import PlainTarget
 from thinsim.dm.emulator.targets.registry import TARGET_TYPES
 from thinsim.dm.emulator.targets.target_type import TableOwner, TargetServices, TargetType
+from thinsim.dm.packet import Command, Packet
 from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError
 

@@ -58,6 +58,15 @@ def traffic(device: Path) -> Traffic:
     return Traffic(fields[4], fields[6] * 512, fields[11], fields[13] * 512)
 
 
+def node_of(number: str) -> Path:
+    """Return the node of the device *number*, ``major:minor``; FileNotFoundError without such a device.
+
+    The name is that of the kernel; a node in /dev/mapper has another, and the same number.
+    """
+    lines = (Path("/sys/dev/block") / number / "uevent").read_text().splitlines()
+    return Path("/dev") / next(line.removeprefix("DEVNAME=") for line in lines if line.startswith("DEVNAME="))
+
+
 def sysfs(device: Path, name: str) -> str:
     """Return the text of file *name* in the device's folder in /sys/block; FileNotFoundError without one."""
     return (Path("/sys/block") / device.name / name).read_text().strip()

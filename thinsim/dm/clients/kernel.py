@@ -81,6 +81,12 @@ class KernelDeviceMapper:
         # dmsetup prints this line, and exits with 0, if no device exists.
         return sorted(line for line in printed.splitlines() if line != "No devices found")
 
+    async def tables(self, target: str) -> dict[str, str]:
+        """Return the table line of each device whose one target has the type *target*, by name."""
+        printed = await self._run(["table", "--target", target], "")
+        lines = (line.partition(": ") for line in printed.splitlines())
+        return {name: line for name, colon, line in lines if colon}
+
     async def wait(self, name: str, event_nr: int) -> int:
         # The long form of -v would take the name as its argument (lvm2, tools/dmsetup.c).
         printed = await self._run(["wait", "-v", name, str(event_nr)], name)

@@ -18,8 +18,8 @@ from pathlib import Path
 import trio
 
 from fuse_backing.unix_socket import listen_on
-from thinsim.dm.daemon.ioctl.packet import MAX_REQUEST, decode, encode
 from thinsim.dm.daemon.ioctl.service import IoctlService
+from thinsim.dm.packet import MAX_REQUEST, decode, encode
 from thinsim.errors import InvalidValueError, KernelError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thinsim.dm.daemon.ioctl.packet import decode_number, encode_number
+from thinsim.dm.packet import decode_number, encode_number
 from thinsim.errors import InvalidValueError
 
 _SPEC = struct.Struct("=Q Q i I 16s")

@@ -4,10 +4,10 @@ import errno
 from collections.abc import Awaitable, Callable, Sequence
 
 from thinsim.dm.daemon.ioctl import payload
-from thinsim.dm.daemon.ioctl.packet import HEAD_SIZE, VERSION, Command, Flag, Packet
 from thinsim.dm.emulator.local import LocalDeviceMapper
 from thinsim.dm.emulator.mapped_device import MappedDevice
 from thinsim.dm.names import check_name
+from thinsim.dm.packet import HEAD_SIZE, VERSION, Command, Flag, Packet
 from thinsim.dm.text import TableLine
 from thinsim.errors import DeviceMapperError, InvalidValueError
 

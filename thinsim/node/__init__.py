@@ -1,0 +1,1 @@
+"""The rooms of `node` read, and on request repair, storage of this machine that thinsim did not make."""

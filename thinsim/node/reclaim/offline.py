@@ -1,0 +1,139 @@
+"""`reclaim_offline` discards the free blocks of a pool that is not active, as thin_trim does.
+
+It also takes images in plain files, which thin_trim refuses.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import trio
+
+from thinsim.block import loop
+from thinsim.block.kernel_view import size as device_size
+from thinsim.dm.metadata_device import metadata_view, open_store
+from thinsim.errors import ConflictError, InvalidValueError, KernelError
+from thinsim.node.reclaim.candidates import Candidate, candidates, held_bytes
+from thinsim.node.reclaim.committed_map import FreeMap
+from thinsim.node.reclaim.data_place import DataPlace, place_of_image
+from thinsim.node.reclaim.progress import ReclaimProgress, Report
+from thinsim.thin.metadata.check import Checker
+from thinsim.thin.metadata.view import MetadataView
+from thinsim.units import SECTOR_SIZE
+
+_LARGEST_PIECE = 1 << 30
+
+
+async def reclaim_offline(
+    data: Path, metadata: Path, min_run: int, progress: ReclaimProgress, report: Report
+) -> None:
+    """Discard the blocks of *data* that *metadata* names as free, and for which the host holds space.
+
+    Runs of less than *min_run* bytes are left. ConflictError if a pool, a mount or a loop device holds one of
+    the two, or if the metadata is not clean. InvalidValueError if *data* is too small for the metadata.
+    """
+    begun = trio.current_time()
+    with offline_pool(data, metadata) as (free_map, place), closing(place):
+        block_bytes = free_map.block_sectors * SECTOR_SIZE
+        found = offline_candidates(free_map, place, min_run)
+        progress.begin(found, place)
+        progress.rounds = 1
+        try:
+            for each in found:
+                for offset, length in _pieces(each, block_bytes, place.puncher.unit):
+                    await trio.to_thread.run_sync(_punch, place, offset, length)
+                    progress.discarded += length
+                    report(progress)
+            progress.complete = True
+        finally:
+            progress.held_after = place.held()
+            if place.file is not None:
+                progress.freed = progress.promised - held_bytes(offline_candidates(free_map, place, min_run))
+            progress.seconds = trio.current_time() - begun
+
+
+def promise_offline(data: Path, metadata: Path, min_run: int, progress: ReclaimProgress) -> None:
+    """Count in *progress* what `reclaim_offline` would free. Raises what it raises."""
+    with offline_pool(data, metadata) as (free_map, place), closing(place):
+        progress.begin(offline_candidates(free_map, place, min_run), place)
+
+
+@contextmanager
+def offline_pool(data: Path, metadata: Path) -> Iterator[tuple[FreeMap, DataPlace]]:
+    """Open both devices of a pool that is not active. Raises what `reclaim_offline` raises."""
+    for path in (data, metadata):
+        _refuse_attached(path)
+    store = open_store(metadata)
+    try:
+        view = metadata_view(metadata, store)
+        _require_clean(metadata, view)
+        free_map = FreeMap(view)
+        size = free_map.blocks * free_map.block_sectors * SECTOR_SIZE
+        found = _size_of(data)
+        if found < size:
+            raise InvalidValueError(
+                f"{data} has {found} bytes, and the data of {metadata} needs {size}: they are not of one pool"
+            )
+        yield free_map, place_of_image(data, size)
+    finally:
+        store.close()
+
+
+def offline_candidates(free_map: FreeMap, place: DataPlace, min_run: int) -> Sequence[Candidate]:
+    """Return the candidates of a pool that is not active."""
+    free = free_map.runs(0, free_map.blocks)
+    return list(candidates(free, place.allocated(), free_map.block_sectors * SECTOR_SIZE, min_run))
+
+
+def _refuse_attached(path: Path) -> None:
+    """Raise ConflictError if a loop device shows the file *path*: its user would lose data."""
+    try:
+        wanted = path.stat()
+    except OSError as error:
+        raise InvalidValueError(f"{path}: {error.strerror}") from error
+    if not stat.S_ISREG(wanted.st_mode):
+        return
+    for device in loop.attached_devices():
+        node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            attached = loop.file_of(node)
+        except OSError:
+            continue  # detached meanwhile
+        finally:
+            os.close(node)
+        if (attached.device, attached.inode) == (wanted.st_dev, wanted.st_ino):
+            raise ConflictError(
+                f"{path} is in use by {device}: losetup --detach {device}, if nobody needs it"
+            )
+
+
+def _require_clean(metadata: Path, view: MetadataView) -> None:
+    if view.superblock.needs_check:
+        raise ConflictError(f"{metadata} has the flag needs_check: run thin_repair first")
+    problems = Checker(view).check()
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ConflictError(
+            f"{metadata} is not clean: {problems[0].text}{more}; thinsim metadata check lists all, and "
+            "thin_repair repairs it"
+        )
+
+
+def _size_of(path: Path) -> int:
+    found = path.stat()
+    return device_size(path.resolve()) if stat.S_ISBLK(found.st_mode) else found.st_size
+
+
+def _pieces(run: Candidate, block_bytes: int, unit: int) -> Iterator[tuple[int, int]]:
+    begin, end = -(-run.begin * block_bytes // unit) * unit, run.end * block_bytes // unit * unit
+    for offset in range(begin, end, _LARGEST_PIECE):
+        yield offset, min(_LARGEST_PIECE, end - offset)
+
+
+def _punch(place: DataPlace, offset: int, length: int) -> None:
+    try:
+        place.puncher.punch(offset, length)
+    except OSError as error:
+        raise KernelError(error.errno or 0, f"{place.puncher.words} at byte {offset}") from error

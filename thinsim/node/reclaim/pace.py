@@ -1,0 +1,59 @@
+"""A `Pace` decides how much a pause of the pool may do, from the times of the pauses before. Pure."""
+
+from dataclasses import dataclass
+
+_FIRST_PIECE = 1 << 20
+_LARGEST_PIECE = 1 << 30
+_FORGET = 0.3
+"""The share of the newest measurement in an average."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """A `Pace` keeps each pause of the pool below *limit* seconds, as far as the pool itself allows.
+
+    A pause begins with the suspend and ends with the resume, which take time of their own.
+    """
+
+    limit: float
+    unit: int
+    """The smallest piece in bytes: a data block."""
+    overhead: float = 0.0
+    """Seconds that a suspend and a resume take together, on average."""
+    piece: int = 0
+    """Bytes of the next discard."""
+
+    def __post_init__(self) -> None:
+        self.piece = max(self.unit, _FIRST_PIECE)
+
+    def has_time(self, since_begin: float, resume: float, worked: bool) -> bool:
+        """Return whether a pause that began *since_begin* seconds ago has time for another piece.
+
+        *resume* is the time that the resume will take. Each pause does one piece at least, or nothing would
+        ever be freed where the suspend alone takes longer than the limit.
+        """
+        return not worked or since_begin + resume < self.limit
+
+    def learn_piece(self, length: int, seconds: float) -> None:
+        """Adapt the next piece to a discard of *length* bytes that took *seconds*.
+
+        It doubles while a discard takes less than an eighth of the limit, and halves above a quarter.
+        """
+        if seconds > self.limit / 4:
+            self.piece = max(self.unit, length // 2 // self.unit * self.unit)
+        elif seconds < self.limit / 8 and length >= self.piece:
+            self.piece = min(max(self.unit, _LARGEST_PIECE), self.piece * 2)
+
+    def learn_overhead(self, seconds: float) -> None:
+        """Add the time of a suspend and a resume to the average."""
+        self.overhead = seconds if not self.overhead else self.overhead + _FORGET * (seconds - self.overhead)
+
+    def rest(self, paused: float, freed: int, share: float, rate: int | None) -> float:
+        """Return the seconds to wait after a pause of *paused* seconds that discarded *freed* bytes.
+
+        The pool is suspended for at most the *share* of the time, and at most *rate* bytes are discarded per
+        second.
+        """
+        by_share = paused * (1 / share - 1)
+        by_rate = freed / rate - paused if rate else 0.0
+        return max(by_share, by_rate)

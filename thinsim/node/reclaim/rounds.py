@@ -1,0 +1,187 @@
+"""`reclaim` discards what an active pool has freed, in short pauses, while its thin devices are in use."""
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import trio
+
+from fuse_backing.allocation import merged
+from thinsim.errors import ConflictError, EnvironmentLacksError
+from thinsim.node.active_pools import ActivePool
+from thinsim.node.reclaim.candidates import Candidate, candidates
+from thinsim.node.reclaim.committed_map import CommittedMap
+from thinsim.node.reclaim.data_place import DataPlace, place_of_device
+from thinsim.node.reclaim.guard import ReclaimGuard, guarded
+from thinsim.node.reclaim.pace import Pace
+from thinsim.node.reclaim.pausing import Pauser
+from thinsim.node.reclaim.pool_pause import PoolPause, pause_of
+from thinsim.node.reclaim.progress import ReclaimProgress, Report
+from thinsim.node.reclaim.steady_process import stay_in_memory
+from thinsim.ranges import Range, overlap, total
+from thinsim.thin.status import PoolStatus, parse_pool_status
+from thinsim.units import SECTOR_SIZE
+
+_RUNNING_MODES = ("rw", "out_of_data_space")
+_MOST_ROUNDS = 8
+_LOOKS = 5
+"""Tries to read the map of a pool that runs: a commit may change it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimOptions:
+    """`ReclaimOptions` bound the work of a reclaim."""
+
+    pause: float = 0.05
+    """The longest pause in seconds, as far as the pool itself allows."""
+    share: float = 0.2
+    """The largest share of the time for which the pool is suspended."""
+    rate: int | None = None
+    """The most bytes to discard in a second."""
+    min_run: int = 0
+    """The bytes of the smallest run of free blocks that is discarded."""
+
+
+async def reclaim(
+    pool: ActivePool, options: ReclaimOptions, progress: ReclaimProgress, report: Report
+) -> None:
+    """Discard the free blocks of *pool* for which the host holds space, until none is left.
+
+    *progress* is right even if the reclaim fails, or is cancelled, which is possible between two pauses. ConflictError if the pool is suspended, read-only or needs a check, EnvironmentLacksError if no
+    discard can reach the host.
+    """
+    begun = trio.current_time()
+    pause = pause_of(pool)
+    await require_running(pool, pause)
+    place = place_of_pool(pool)
+    with closing(place), CommittedMap(pool.metadata_device) as committed:
+        try:
+            async with guarded(pause) as guard:
+                stay_in_memory()
+                work = _Reclaim(pool, options, progress, report, place, committed, pause, guard)
+                await work.run()
+            progress.complete = True
+        finally:
+            progress.held_after = place.held()
+            progress.seconds = trio.current_time() - begun
+
+
+async def promise(pool: ActivePool, min_run: int, progress: ReclaimProgress) -> None:
+    """Count in *progress* what a reclaim of *pool* would free. Nothing is suspended or changed.
+
+    Raises what `reclaim` raises for the pool.
+    """
+    await require_running(pool, pause_of(pool))
+    place = place_of_pool(pool)
+    with closing(place), CommittedMap(pool.metadata_device) as committed:
+        found = await trio.to_thread.run_sync(_candidates, committed, place, pool.block_bytes, min_run)
+        progress.begin(found, place)
+
+
+async def require_running(pool: ActivePool, pause: PoolPause) -> PoolStatus:
+    """Return the status of *pool*. ConflictError unless it runs, may be written and needs no check."""
+    await require_resumed(pool, pause)
+    status = parse_pool_status(await pool.dm.status(pool.name, noflush=True))
+    if status.mode not in _RUNNING_MODES or status.needs_check:
+        state = "needs a check" if status.needs_check else f"is in mode {status.mode}"
+        raise ConflictError(f"pool {pool.name} {state}: deactivate it and run thin_check, then thin_repair")
+    return status
+
+
+async def require_resumed(pool: ActivePool, pause: PoolPause) -> None:
+    """Raise ConflictError if somebody has suspended *pool*: only they know when it may be resumed."""
+    if await pause.is_suspended():
+        raise ConflictError(
+            f"pool {pool.name} is suspended, and not by thinsim: dmsetup resume {pool.name}, "
+            "if nobody needs it so"
+        )
+
+
+def place_of_pool(pool: ActivePool) -> DataPlace:
+    """Return the place of the data of *pool*. EnvironmentLacksError if nothing there takes discards."""
+    blocks = pool.table.length // pool.table.block_size
+    return place_of_device(pool.data_device, blocks * pool.block_bytes, pool.block_bytes)
+
+
+def _candidates(
+    committed: CommittedMap, place: DataPlace, block_bytes: int, min_run: int
+) -> Sequence[Candidate]:
+    """Return the candidates by a map that may change meanwhile. A pause reads the map again."""
+    for left in reversed(range(_LOOKS)):
+        try:
+            now = committed.look()
+            if now.block_sectors * SECTOR_SIZE != block_bytes:
+                raise EnvironmentLacksError("the metadata has another block size than the pool's table")
+            free = list(now.runs(0, now.blocks))
+            break
+        except ConflictError:
+            if not left:
+                raise
+    return list(candidates(free, place.allocated(), block_bytes, min_run))
+
+
+@dataclass(slots=True)
+class _Reclaim:
+    """A `_Reclaim` is one reclaim in progress."""
+
+    pool: ActivePool
+    options: ReclaimOptions
+    progress: ReclaimProgress
+    report: Report
+    place: DataPlace
+    committed: CommittedMap
+    pause: PoolPause
+    guard: ReclaimGuard
+
+    async def run(self) -> None:
+        progress, block_bytes = self.progress, self.pool.block_bytes
+        unit = -(-self.place.puncher.unit // block_bytes) * block_bytes
+        pace = Pace(self.options.pause, unit)
+        pauser = Pauser(self.pause, self.guard, self.committed, self.place.puncher, pace)
+        found = await self._look()
+        progress.begin(found, self.place)
+        while found and progress.rounds < _MOST_ROUNDS:
+            progress.rounds += 1
+            await require_running(self.pool, self.pause)
+            before, discarded = found, list[Range]()
+            try:
+                await self._round(deque(found), pauser, discarded)
+            finally:  # a reclaim that is interrupted shows what it has freed
+                with trio.CancelScope(shield=True):
+                    found = await self._look()
+                freed = _freed(before, found, merged(sorted(discarded)), block_bytes)
+                if progress.freed is not None:
+                    progress.freed += freed
+            if not freed or progress.freed is None:
+                return  # another round would only repeat this one
+
+    async def _look(self) -> Sequence[Candidate]:
+        return await trio.to_thread.run_sync(
+            _candidates, self.committed, self.place, self.pool.block_bytes, self.options.min_run
+        )
+
+    async def _round(self, queue: deque[Candidate], pauser: Pauser, discarded: list[Range]) -> None:
+        while queue:
+            await require_resumed(self.pool, self.pause)
+            result = await pauser.pause(queue)
+            discarded += result.discarded
+            self.progress.add(result)
+            self.report(self.progress)
+            rate, freed = self.options.rate, total(result.discarded)
+            await trio.sleep(pauser.pace.rest(result.seconds, freed, self.options.share, rate))
+
+
+def _freed(
+    before: Sequence[Candidate], after: Sequence[Candidate], discarded: Sequence[Range], block_bytes: int
+) -> int:
+    """Return the bytes of *discarded* that the host held before, and no longer holds for free blocks."""
+    return _held_within(before, discarded, block_bytes) - _held_within(after, discarded, block_bytes)
+
+
+def _held_within(found: Sequence[Candidate], ranges: Sequence[Range], block_bytes: int) -> int:
+    held = 0
+    for each in found:
+        inside = total(overlap(ranges, (each.begin * block_bytes, each.end * block_bytes)))
+        held += min(each.held, inside)
+    return held
