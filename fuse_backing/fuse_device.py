@@ -12,6 +12,7 @@ from fuse_backing.system_calls import MS_NODEV, MS_NOSUID, mount
 
 _DEVICE = Path("/dev/fuse")
 _HELPER = "fusermount3"
+_MTAB = Path("/etc/mtab")
 _VARIABLE = "_FUSE_COMMFD"
 """The variable with the number of the socket to which the helper sends the descriptor (libfuse, mount.c)."""
 
@@ -45,6 +46,10 @@ def _mounted_directly(mountpoint: Path, fsname: str, subtype: str) -> int:
 
 
 def _mounted_by_helper(mountpoint: Path, fsname: str, subtype: str) -> int:
+    if not _MTAB.exists():
+        # The helper would mount all the same, and then refuse to unmount (util/fusermount.c, unmount_fuse).
+        reason = f"{_HELPER} can't unmount without {_MTAB}; as root: ln -s ../proc/self/mounts {_MTAB}"
+        raise SessionError(_refused(mountpoint, reason))
     options = f"fsname={_escaped(fsname)},subtype={_escaped(subtype)},default_permissions"
     ours, theirs = socket.socketpair()
     with ours, theirs:

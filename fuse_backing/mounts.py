@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import subprocess
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -96,9 +97,11 @@ def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
         return
     # Only fusermount3 (setuid) may unmount for an ordinary user. It prints its reason, but returns no errno.
     # Its usual failure is a busy mount.
-    arguments = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(mountpoint)]
-    if os.spawnvp(os.P_WAIT, arguments[0], arguments) != 0:
-        raise OSError(errno.EBUSY, f"fusermount3 could not unmount {mountpoint}")
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(mountpoint)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = "; ".join(done.stderr.splitlines()) or "fusermount3 gave no reason"
+        raise OSError(errno.EBUSY, f"could not unmount {mountpoint}: {reason}")
 
 
 def health(path: Path) -> Health:

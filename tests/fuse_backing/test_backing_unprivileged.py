@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from fuse_backing import mounts
 from tests.nobody import NOBODY, as_nobody, python_of_nobody
+from tests.repository import REPOSITORY
 
 pytestmark = pytest.mark.root("becomes another user")
 
@@ -75,3 +78,30 @@ def test_a_mountpoint_of_another_user_is_refused_with_the_reason(home: Path) -> 
         f"FUSE refused to mount on {home.resolve() / 'mnt'}: fusermount3: user has no write access"
         in refused.stderr
     )
+
+
+def test_a_mount_that_could_not_be_unmounted_is_refused_with_the_fix(home: Path, tmp_path: Path) -> None:
+    # In a namespace of its own, /etc is an overlay without mtab, as in a minimal system.
+    script = """set -e
+mount -t tmpfs tmpfs "$1"
+mkdir "$1/upper" "$1/work"
+mount -t overlay -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" overlay /etc
+rm -f /etc/mtab
+cd "$2"
+exec setpriv --reuid 65534 --regid 65534 --clear-groups "$3" -m fuse_backing mount dir mnt
+"""
+    words = ["sh", "-c", script, "sh", str(tmp_path), str(home), python_of_nobody()]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{REPOSITORY}:{sysconfig.get_path('purelib')}",
+        "HOME": str(home),
+    }
+    refused = subprocess.run(
+        ["unshare", "--mount", *words], capture_output=True, text=True, check=False, env=environment
+    )
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"Error: FUSE refused to mount on {home.resolve() / 'mnt'}: fusermount3 can't unmount without "
+        "/etc/mtab; as root: ln -s ../proc/self/mounts /etc/mtab\n"
+    )
+    assert mounts.mount_on(home.resolve() / "mnt") is None

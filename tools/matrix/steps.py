@@ -9,7 +9,9 @@ from tools.matrix.systems import MatrixSystem
 
 _TEST_PACKAGES = "apt-get install -qq busybox-static containerd docker-registry fio qemu-utils runc"
 _TESTS = (
-    ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not long'"
+    ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not long' "
+    # Loop devices are this machine's: with a name of its own, two systems can run tests at once.
+    "--basetemp=/tmp/tests-of-SUITE"
 )
 _TESTED = re.compile(r"(\d+ failed, )?(\d+) passed[^\n]*")
 
@@ -29,7 +31,9 @@ class MatrixStep:
 
     def script_for(self, system: MatrixSystem) -> str:
         """Return the shell script for *system*."""
-        return self.script.replace("CONTAINERD_SOURCE", system.containerd_source)
+        return self.script.replace("CONTAINERD_SOURCE", system.containerd_source).replace(
+            "SUITE", system.suite
+        )
 
 
 STEPS: Mapping[str, MatrixStep] = {

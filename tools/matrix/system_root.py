@@ -129,6 +129,8 @@ def base_of(suite: str, directory: Path, log: Path) -> Path:
     # pip must find its index there as it does here.
     if PIP_CONFIGURATION.exists():
         shutil.copy2(PIP_CONFIGURATION, base / str(PIP_CONFIGURATION).lstrip("/"))
+    # systemd makes this link at boot, and a container's runtime at its start.
+    (base / "etc/mtab").symlink_to("../proc/self/mounts")
     # The system is discarded, so dpkg need not wait for the disk.
     (base / "etc/dpkg/dpkg.cfg.d/90matrix").write_text("force-unsafe-io\n")
     # A mirror may keep an index of sid beyond its date.

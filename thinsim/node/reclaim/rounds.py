@@ -48,8 +48,9 @@ async def reclaim(
 ) -> None:
     """Discard the free blocks of *pool* for which the host holds space, until none is left.
 
-    *progress* is right even if the reclaim fails, or is cancelled, which is possible between two pauses. ConflictError if the pool is suspended, read-only or needs a check, EnvironmentLacksError if no
-    discard can reach the host.
+    *progress* is right even if the reclaim fails, or is cancelled, which is possible between two pauses.
+    ConflictError if the pool is suspended, read-only or needs a check, EnvironmentLacksError if no discard
+    can reach the host.
     """
     begun = trio.current_time()
     pause = pause_of(pool)
