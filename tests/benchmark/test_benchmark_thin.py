@@ -102,6 +102,7 @@ def test_a_row_of_broken_sharing_breaks_each_block_once(tmp_path: Path, row: obj
 
 @pytest.mark.rig
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed (apt-get install gcc)")
+@pytest.mark.extents
 def test_the_bare_server_shows_its_file_and_passes_discards_down(tmp_path: Path) -> None:
     (contender,) = (each for each in CONTENDERS if each.name == BARE)
     data, file = os.urandom(8 * MIB), tmp_path / "files" / "disk"

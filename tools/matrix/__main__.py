@@ -7,6 +7,7 @@ if a step fails.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -120,7 +121,10 @@ def _note(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends the systems and removes them
     try:
         sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the results until then are kept")
     except subprocess.CalledProcessError as error:
         sys.exit(f"{' '.join(map(str, error.cmd[:3]))} failed: see {PLACE / 'logs'}")

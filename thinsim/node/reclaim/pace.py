@@ -26,13 +26,14 @@ class Pace:
     def __post_init__(self) -> None:
         self.piece = max(self.unit, _FIRST_PIECE)
 
-    def has_time(self, since_begin: float, resume: float, worked: bool) -> bool:
+    def has_time(self, since_begin: float, since_suspend: float, resume: float) -> bool:
         """Return whether a pause that began *since_begin* seconds ago has time for another piece.
 
-        *resume* is the time that the resume will take. Each pause does one piece at least, or nothing would
-        ever be freed where the suspend alone takes longer than the limit.
+        *since_suspend* is the time since the pool is suspended, and *resume* the time that the resume will
+        take. A quarter of the limit is for discards in any case: otherwise almost nothing would be freed
+        where a suspend alone takes as long as the limit.
         """
-        return not worked or since_begin + resume < self.limit
+        return since_begin + resume < self.limit or since_suspend < self.limit / 4
 
     def learn_piece(self, length: int, seconds: float) -> None:
         """Adapt the next piece to a discard of *length* bytes that took *seconds*.

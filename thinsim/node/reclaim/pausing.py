@@ -64,9 +64,10 @@ class Pauser:
 
     def _discards(self, queue: deque[Candidate], begun: float) -> Iterator[Range]:
         """Yield the ranges that are discarded. The map is the one that the suspend has committed."""
+        suspended = time.monotonic()
         now = self.committed.look()
         worked = False
-        while queue and self.pace.has_time(time.monotonic() - begun, self._resume, worked):
+        while queue and (not worked or self._has_time(begun, suspended)):
             piece = self._take(queue, now)
             for offset, length in self._free_in(now, piece):
                 before = time.monotonic()
@@ -77,6 +78,10 @@ class Pauser:
                 self.pace.learn_piece(length, time.monotonic() - before)
                 yield offset, offset + length
             worked = True
+
+    def _has_time(self, begun: float, suspended: float) -> bool:
+        now = time.monotonic()
+        return self.pace.has_time(now - begun, now - suspended, self._resume)
 
     def _take(self, queue: deque[Candidate], now: FreeMap) -> Candidate:
         """Take a piece from the queue's first candidate."""
