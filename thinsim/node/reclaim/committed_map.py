@@ -1,53 +1,17 @@
 """`CommittedMap` reads which data blocks are free, from the metadata device of a pool that is active.
 
-The pool keeps its metadata device open and writes it around the page cache (dm-bufio.c). So this reader uses
-O_DIRECT: a page that an earlier reader left in the cache would be old.
+It reads past the page cache: a page that an earlier reader left there would be old.
 """
 
-import mmap
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from thinsim.errors import ConflictError, InvariantError
+from thinsim.errors import ConflictError
+from thinsim.node.direct_metadata import DirectMetadata
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.free_runs import BlockRun, free_runs
-from thinsim.thin.metadata.store import METADATA_BLOCK_SIZE
 from thinsim.thin.metadata.view import MetadataView
-
-
-class DirectMetadata:
-    """A `DirectMetadata` is a read-only MetadataStore that reads *path* past the page cache.
-
-    ``OSError`` if it can't be opened or read. It is for one thread.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-        self._buffer = mmap.mmap(-1, METADATA_BLOCK_SIZE)  # O_DIRECT needs aligned memory
-        self._blocks = os.lseek(self._fd, 0, os.SEEK_END) // METADATA_BLOCK_SIZE
-
-    @property
-    def blocks(self) -> int:
-        return self._blocks
-
-    def read(self, block: int) -> bytes:
-        length = os.preadv(self._fd, [self._buffer], block * METADATA_BLOCK_SIZE)
-        return self._buffer[:length]
-
-    def write(self, block: int, content: bytes) -> None:
-        raise InvariantError("a reclaim never writes metadata")
-
-    def flush(self) -> None:
-        """Do nothing: nothing is written."""
-
-    def close(self) -> None:
-        """Close the device; idempotent."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._buffer.close()
-            self._fd = -1
 
 
 class CommittedMap:
