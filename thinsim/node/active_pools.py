@@ -30,8 +30,8 @@ PoolMapper = EmulatedDeviceMapper | KernelDeviceMapper
 
 
 @dataclass(frozen=True, slots=True)
-class ActivePool:
-    """An `ActivePool` is a pool by its name, its device-mapper and its table."""
+class NodePool:
+    """A `NodePool` is a pool by its name, its device-mapper and its table."""
 
     name: str
     dm: PoolMapper
@@ -62,13 +62,13 @@ class ActivePool:
 class PoolSearch:
     """A `PoolSearch` has the pools that were found, and the device-mappers that did not answer."""
 
-    pools: Sequence[ActivePool]
+    pools: Sequence[NodePool]
     silent: Sequence[str]
 
 
 async def active_pools() -> PoolSearch:
     """Return all pools of this machine, sorted by name."""
-    found: list[ActivePool] = []
+    found: list[NodePool] = []
     silent: list[str] = []
     for dm in _device_mappers():
         with suppress(DeviceMapperError), trio.move_on_after(_PATIENCE) as waiting:
@@ -79,7 +79,7 @@ async def active_pools() -> PoolSearch:
     return PoolSearch(sorted(found, key=lambda pool: pool.name), silent)
 
 
-async def find_active_pool(name: str) -> ActivePool:
+async def find_active_pool(name: str) -> NodePool:
     """Return the pool *name*. ConflictError, with the names of all others, if it is not active."""
     search = await active_pools()
     for pool in search.pools:
@@ -101,12 +101,12 @@ def _device_mappers() -> Iterator[PoolMapper]:
             yield EmulatedDeviceMapper(socket)
 
 
-async def _pools(dm: PoolMapper) -> list[ActivePool]:
+async def _pools(dm: PoolMapper) -> list[NodePool]:
     if isinstance(dm, KernelDeviceMapper):
         lines = await dm.tables(POOL_TARGET)
-        return [ActivePool(name, dm, parse_pool_table(line)) for name, line in lines.items()]
+        return [NodePool(name, dm, parse_pool_table(line)) for name, line in lines.items()]
     found = []
     for name in await dm.list():
         with suppress(DeviceMapperError):  # it has another target, or is gone meanwhile
-            found.append(ActivePool(name, dm, parse_pool_table(await dm.table(name))))
+            found.append(NodePool(name, dm, parse_pool_table(await dm.table(name))))
     return found

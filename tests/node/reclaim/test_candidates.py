@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinsim.node.reclaim.candidates import Candidate, candidates, held_bytes
+from thinsim.node.reclaim.candidates import FreedRun, candidates, held_bytes
 from thinsim.ranges import Range
 from thinsim.thin.metadata.free_runs import BlockRun
 
@@ -24,7 +24,7 @@ def runs(numbers: set[int]) -> list[tuple[int, int]]:
     return found
 
 
-def blocks_of(found: list[Candidate]) -> list[int]:
+def blocks_of(found: list[FreedRun]) -> list[int]:
     return [block for each in found for block in range(each.begin, each.end)]
 
 

@@ -16,11 +16,11 @@ from thinsim.cli.progress import TerminalProgress
 from thinsim.cli.quiet import quiet_option
 from thinsim.cli.size import UNITS, SizeType
 from thinsim.cli.statuses import DONE, FAILED, INTERRUPTED
-from thinsim.node.reclaim.progress import ReclaimProgress, Report
+from thinsim.node.reclaim.progress import ProgressReport, ReclaimProgress
 from thinsim.units import format_size
 
 if TYPE_CHECKING:
-    from thinsim.node.active_pools import ActivePool
+    from thinsim.node.active_pools import NodePool
 
 _ENOUGH = 0.99
 """The share of the promise that a reclaim must free; the pool may use blocks again meanwhile."""
@@ -132,7 +132,7 @@ async def _run(
     offline: tuple[Path, Path] | None,
     bounds: tuple[float, float, int | None, int],
     result: ReclaimProgress,
-    report: Report,
+    report: ProgressReport,
 ) -> None:
     from thinsim.node.reclaim.offline import reclaim_offline  # noqa: PLC0415
     from thinsim.node.reclaim.rounds import ReclaimOptions, reclaim  # noqa: PLC0415
@@ -144,7 +144,7 @@ async def _run(
         await reclaim(await _find(name), ReclaimOptions(*bounds), result, report)
 
 
-async def _find(name: str) -> "ActivePool":
+async def _find(name: str) -> "NodePool":
     from thinsim.node.active_pools import find_active_pool  # noqa: PLC0415
 
     return await find_active_pool(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import trio
 
 from thinsim.errors import ConflictError, DeviceMapperError
-from thinsim.node.active_pools import ActivePool
+from thinsim.node.active_pools import NodePool
 from thinsim.node.direct_metadata import DirectMetadata
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.details import DeviceDetails
@@ -31,7 +31,7 @@ class MappedThin:
     runs: Sequence[Run]
 
 
-async def held_mappings(pool: ActivePool) -> Sequence[MappedThin]:
+async def held_mappings(pool: NodePool) -> Sequence[MappedThin]:
     """Return the thin devices of *pool*, by a metadata snapshot that is released again.
 
     ConflictError if somebody else holds a metadata snapshot, or if the metadata is damaged.
@@ -42,8 +42,8 @@ async def held_mappings(pool: ActivePool) -> Sequence[MappedThin]:
         if error.errno != errno.EBUSY:
             raise
         raise ConflictError(
-            f"somebody holds a metadata snapshot of pool {pool.name}, and a pool has one at most: wait, or if it "
-            f"is left over: dmsetup message {pool.name} 0 release_metadata_snap"
+            f"a metadata snapshot of pool {pool.name} is held, and a pool has one at most: wait, or if "
+            f"nobody needs it: dmsetup message {pool.name} 0 release_metadata_snap"
         ) from error
     try:
         with closing(DirectMetadata(pool.metadata_device)) as store:

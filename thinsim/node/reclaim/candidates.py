@@ -8,8 +8,8 @@ from thinsim.thin.metadata.free_runs import BlockRun
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A `Candidate` is a run of free blocks; *held* of its bytes are allocated on the host."""
+class FreedRun:
+    """A `FreedRun` is a run of free blocks; *held* of its bytes are allocated on the host."""
 
     begin: int
     """The first block."""
@@ -21,7 +21,7 @@ class Candidate:
 
 def candidates(
     free: Iterable[BlockRun], allocated: Sequence[Range] | None, block_bytes: int, min_run: int = 0
-) -> Iterator[Candidate]:
+) -> Iterator[FreedRun]:
     """Yield the parts of the *free* runs that the host has *allocated*, in whole blocks, in order.
 
     *allocated* has bytes of the data device; with None the host's map is not known, and each free run is a
@@ -31,7 +31,7 @@ def candidates(
         if (end - begin) * block_bytes < min_run:
             continue
         if allocated is None:
-            yield Candidate(begin, end, (end - begin) * block_bytes)
+            yield FreedRun(begin, end, (end - begin) * block_bytes)
             continue
         whole = begin * block_bytes, end * block_bytes
         blocks: list[BlockRun] = []
@@ -43,11 +43,11 @@ def candidates(
                 blocks.append(run)
         for first, last in blocks:
             if (last - first) * block_bytes >= min_run:
-                yield Candidate(
+                yield FreedRun(
                     first, last, total(overlap(allocated, (first * block_bytes, last * block_bytes)))
                 )
 
 
-def held_bytes(found: Iterable[Candidate]) -> int:
+def held_bytes(found: Iterable[FreedRun]) -> int:
     """Return the bytes that the host holds for all candidates."""
     return sum(each.held for each in found)

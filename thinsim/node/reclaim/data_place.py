@@ -1,4 +1,4 @@
-"""A `DataPlace` is where a pool's data is: it takes discards, and may know what the host has allocated.
+"""A `PoolData` is where a pool's data is: it takes discards, and may know what the host has allocated.
 
 The data device takes the discards itself wherever it can. If it is a loop device that refuses them, or whose
 granularity is larger than a data block, the file below takes hole punches instead. That is what the loop
@@ -25,8 +25,8 @@ _LOOP_MAJOR = 7
 _NO_MAP = "only a loop device has a file whose map shows it"
 
 
-class Puncher(Protocol):
-    """A `Puncher` frees ranges of a data device."""
+class SpaceFreer(Protocol):
+    """A `SpaceFreer` frees ranges of a data device."""
 
     words: str
     """The way in words, for the report."""
@@ -97,12 +97,12 @@ class FilePunches:
 
 
 @dataclass(frozen=True, slots=True)
-class DataPlace:
-    """A `DataPlace` has the puncher of a data device, and the file below it; None without a file."""
+class PoolData:
+    """A `PoolData` has the puncher of a data device, and the file below it; None without a file."""
 
     device: Path
     size: int
-    puncher: Puncher
+    puncher: SpaceFreer
     file: DataFile | None
     unmapped: str = ""
     """The reason why no file is known."""
@@ -120,19 +120,19 @@ class DataPlace:
         self.puncher.close()
 
 
-def place_of_device(device: Path, size: int, block_bytes: int) -> DataPlace:
+def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData:
     """Return the place of an active pool's data *device*.
 
     EnvironmentLacksError if neither the device nor a file below it takes discards, or without permission.
     """
     file, why = _file_below(device)
     try:
-        return DataPlace(device, size, _puncher(device, file, block_bytes), file, why)
+        return PoolData(device, size, _puncher(device, file, block_bytes), file, why)
     except PermissionError as error:
         raise EnvironmentLacksError(f"no permission for {error.filename}: run it as root") from error
 
 
-def place_of_image(path: Path, size: int) -> DataPlace:
+def place_of_image(path: Path, size: int) -> PoolData:
     """Return the place of a pool's data that no pool uses: a file, or a block device that nobody holds.
 
     ConflictError if somebody holds it.
@@ -140,13 +140,13 @@ def place_of_image(path: Path, size: int) -> DataPlace:
     try:
         if stat.S_ISBLK(path.stat().st_mode):
             file, why = _file_below(path)
-            return DataPlace(path, size, DevicePunches(path, exclusive=True), file, why)
-        return DataPlace(path, size, FilePunches(path), DataFile(path, 0))
+            return PoolData(path, size, DevicePunches(path, exclusive=True), file, why)
+        return PoolData(path, size, FilePunches(path), DataFile(path, 0))
     except OSError as error:
         raise ConflictError(f"{path} can't be opened for writing: {error.strerror}") from error
 
 
-def _puncher(device: Path, file: DataFile | None, block_bytes: int) -> Puncher:
+def _puncher(device: Path, file: DataFile | None, block_bytes: int) -> SpaceFreer:
     limits = discard_limits(device.resolve())
     if file is not None and (not limits.max_bytes or limits.granularity > block_bytes):
         return FilePunches(_attached_file(device), file.offset)

@@ -15,10 +15,10 @@ from thinsim.block import loop
 from thinsim.block.kernel_view import size as device_size
 from thinsim.dm.metadata_device import metadata_view, open_store
 from thinsim.errors import ConflictError, InvalidValueError, KernelError
-from thinsim.node.reclaim.candidates import Candidate, candidates, held_bytes
+from thinsim.node.reclaim.candidates import FreedRun, candidates, held_bytes
 from thinsim.node.reclaim.committed_map import FreeMap
-from thinsim.node.reclaim.data_place import DataPlace, place_of_image
-from thinsim.node.reclaim.progress import ReclaimProgress, Report
+from thinsim.node.reclaim.data_place import PoolData, place_of_image
+from thinsim.node.reclaim.progress import ProgressReport, ReclaimProgress
 from thinsim.thin.metadata.check import Checker
 from thinsim.thin.metadata.view import MetadataView
 from thinsim.units import SECTOR_SIZE
@@ -27,7 +27,7 @@ _LARGEST_PIECE = 1 << 30
 
 
 async def reclaim_offline(
-    data: Path, metadata: Path, min_run: int, progress: ReclaimProgress, report: Report
+    data: Path, metadata: Path, min_run: int, progress: ReclaimProgress, report: ProgressReport
 ) -> None:
     """Discard the blocks of *data* that *metadata* names as free, and for which the host holds space.
 
@@ -61,7 +61,7 @@ def promise_offline(data: Path, metadata: Path, min_run: int, progress: ReclaimP
 
 
 @contextmanager
-def offline_pool(data: Path, metadata: Path) -> Iterator[tuple[FreeMap, DataPlace]]:
+def offline_pool(data: Path, metadata: Path) -> Iterator[tuple[FreeMap, PoolData]]:
     """Open both devices of a pool that is not active. Raises what `reclaim_offline` raises."""
     for path in (data, metadata):
         _refuse_attached(path)
@@ -81,7 +81,7 @@ def offline_pool(data: Path, metadata: Path) -> Iterator[tuple[FreeMap, DataPlac
         store.close()
 
 
-def offline_candidates(free_map: FreeMap, place: DataPlace, min_run: int) -> Sequence[Candidate]:
+def offline_candidates(free_map: FreeMap, place: PoolData, min_run: int) -> Sequence[FreedRun]:
     """Return the candidates of a pool that is not active."""
     free = free_map.runs(0, free_map.blocks)
     return list(candidates(free, place.allocated(), free_map.block_sectors * SECTOR_SIZE, min_run))
@@ -126,13 +126,13 @@ def _size_of(path: Path) -> int:
     return device_size(path.resolve()) if stat.S_ISBLK(found.st_mode) else found.st_size
 
 
-def _pieces(run: Candidate, block_bytes: int, unit: int) -> Iterator[tuple[int, int]]:
+def _pieces(run: FreedRun, block_bytes: int, unit: int) -> Iterator[tuple[int, int]]:
     begin, end = -(-run.begin * block_bytes // unit) * unit, run.end * block_bytes // unit * unit
     for offset in range(begin, end, _LARGEST_PIECE):
         yield offset, min(_LARGEST_PIECE, end - offset)
 
 
-def _punch(place: DataPlace, offset: int, length: int) -> None:
+def _punch(place: PoolData, offset: int, length: int) -> None:
     try:
         place.puncher.punch(offset, length)
     except OSError as error:

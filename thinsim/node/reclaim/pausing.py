@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import trio
 
 from thinsim.errors import KernelError
-from thinsim.node.reclaim.candidates import Candidate
+from thinsim.node.reclaim.candidates import FreedRun
 from thinsim.node.reclaim.committed_map import CommittedMap, FreeMap
-from thinsim.node.reclaim.data_place import Puncher
+from thinsim.node.reclaim.data_place import SpaceFreer
 from thinsim.node.reclaim.guard import ReclaimGuard
 from thinsim.node.reclaim.pace import Pace
 from thinsim.node.reclaim.pool_pause import PoolPause
@@ -32,12 +32,12 @@ class Pauser:
     pool: PoolPause
     guard: ReclaimGuard
     committed: CommittedMap
-    puncher: Puncher
+    puncher: SpaceFreer
     pace: Pace
     longest: float = 0.0
     _resume: float = 0.0
 
-    async def pause(self, queue: deque[Candidate]) -> PauseResult:
+    async def pause(self, queue: deque[FreedRun]) -> PauseResult:
         """Discard blocks from the front of *queue* that are free now, until the time of a pause is over.
 
         The other candidates stay in the queue. The pool is resumed on each path. Raises DeviceMapperError or
@@ -62,7 +62,7 @@ class Pauser:
         self.pace.learn_overhead(suspended - begun + self._resume)
         return PauseResult(tuple(discarded), ended - begun, suspended - begun, self._resume)
 
-    def _discards(self, queue: deque[Candidate], begun: float) -> Iterator[Range]:
+    def _discards(self, queue: deque[FreedRun], begun: float) -> Iterator[Range]:
         """Yield the ranges that are discarded. The map is the one that the suspend has committed."""
         suspended = time.monotonic()
         now = self.committed.look()
@@ -83,7 +83,7 @@ class Pauser:
         now = time.monotonic()
         return self.pace.has_time(now - begun, now - suspended, self._resume)
 
-    def _take(self, queue: deque[Candidate], now: FreeMap) -> Candidate:
+    def _take(self, queue: deque[FreedRun], now: FreeMap) -> FreedRun:
         """Take a piece from the queue's first candidate."""
         block_bytes = now.block_sectors * SECTOR_SIZE
         first = queue.popleft()
@@ -92,10 +92,10 @@ class Pauser:
         if first.end <= cut or cut <= first.begin:
             return first
         # The bytes that the host holds are not needed here.
-        queue.appendleft(Candidate(cut, first.end, 0))
-        return Candidate(first.begin, cut, 0)
+        queue.appendleft(FreedRun(cut, first.end, 0))
+        return FreedRun(first.begin, cut, 0)
 
-    def _free_in(self, now: FreeMap, piece: Candidate) -> Iterator[tuple[int, int]]:
+    def _free_in(self, now: FreeMap, piece: FreedRun) -> Iterator[tuple[int, int]]:
         block_bytes, unit = now.block_sectors * SECTOR_SIZE, self.puncher.unit
         for begin, end in now.runs(piece.begin, piece.end):
             offset = -(-begin * block_bytes // unit) * unit

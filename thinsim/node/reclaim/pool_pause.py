@@ -7,7 +7,7 @@ from typing import Protocol
 
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.clients.kernel_control import KernelControl
-from thinsim.node.active_pools import ActivePool
+from thinsim.node.active_pools import NodePool
 
 _KERNEL = "kernel"
 _EMULATED = "emulated"
@@ -72,7 +72,7 @@ class EmulatedPause:
         return (await EmulatedDeviceMapper(self.socket).info(self.name)).suspended
 
 
-def pause_of(pool: ActivePool) -> PoolPause:
+def pause_of(pool: NodePool) -> PoolPause:
     """Return the pause of *pool*. EnvironmentLacksError without permission for the kernel's device-mapper."""
     if isinstance(pool.dm, EmulatedDeviceMapper):
         return EmulatedPause(pool.name, pool.dm.socket)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from thinsim.node.reclaim.candidates import Candidate, held_bytes
-from thinsim.node.reclaim.data_place import DataPlace
+from thinsim.node.reclaim.candidates import FreedRun, held_bytes
+from thinsim.node.reclaim.data_place import PoolData
 from thinsim.ranges import Range, total
 
 
@@ -44,7 +44,7 @@ class ReclaimProgress:
     complete: bool = False
     """True unless the reclaim was interrupted."""
 
-    def begin(self, found: Sequence[Candidate], place: DataPlace) -> None:
+    def begin(self, found: Sequence[FreedRun], place: PoolData) -> None:
         """Count the candidates that were *found* at the start, with the *place* of the data."""
         self.promised, self.pieces = held_bytes(found), len(found)
         self.way, self.unmapped = place.puncher.words, place.unmapped
@@ -78,5 +78,5 @@ class PauseResult:
     """The time that the resume took."""
 
 
-Report = Callable[[ReclaimProgress], None]
-"""A `Report` receives the progress after each pause."""
+ProgressReport = Callable[[ReclaimProgress], None]
+"""A `ProgressReport` receives the progress after each pause."""

@@ -9,15 +9,15 @@ import trio
 
 from fuse_backing.allocation import merged
 from thinsim.errors import ConflictError, EnvironmentLacksError
-from thinsim.node.active_pools import ActivePool
-from thinsim.node.reclaim.candidates import Candidate, candidates
+from thinsim.node.active_pools import NodePool
+from thinsim.node.reclaim.candidates import FreedRun, candidates
 from thinsim.node.reclaim.committed_map import CommittedMap
-from thinsim.node.reclaim.data_place import DataPlace, place_of_device
+from thinsim.node.reclaim.data_place import PoolData, place_of_device
 from thinsim.node.reclaim.guard import ReclaimGuard, guarded
 from thinsim.node.reclaim.pace import Pace
 from thinsim.node.reclaim.pausing import Pauser
 from thinsim.node.reclaim.pool_pause import PoolPause, pause_of
-from thinsim.node.reclaim.progress import ReclaimProgress, Report
+from thinsim.node.reclaim.progress import ProgressReport, ReclaimProgress
 from thinsim.node.reclaim.steady_process import stay_in_memory
 from thinsim.ranges import Range, overlap, total
 from thinsim.thin.status import PoolStatus, parse_pool_status
@@ -44,7 +44,7 @@ class ReclaimOptions:
 
 
 async def reclaim(
-    pool: ActivePool, options: ReclaimOptions, progress: ReclaimProgress, report: Report
+    pool: NodePool, options: ReclaimOptions, progress: ReclaimProgress, report: ProgressReport
 ) -> None:
     """Discard the free blocks of *pool* for which the host holds space, until none is left.
 
@@ -68,7 +68,7 @@ async def reclaim(
             progress.seconds = trio.current_time() - begun
 
 
-async def promise(pool: ActivePool, min_run: int, progress: ReclaimProgress) -> None:
+async def promise(pool: NodePool, min_run: int, progress: ReclaimProgress) -> None:
     """Count in *progress* what a reclaim of *pool* would free. Nothing is suspended or changed.
 
     Raises what `reclaim` raises for the pool.
@@ -80,7 +80,7 @@ async def promise(pool: ActivePool, min_run: int, progress: ReclaimProgress) -> 
         progress.begin(found, place)
 
 
-async def require_running(pool: ActivePool, pause: PoolPause) -> PoolStatus:
+async def require_running(pool: NodePool, pause: PoolPause) -> PoolStatus:
     """Return the status of *pool*. ConflictError unless it runs, may be written and needs no check."""
     await require_resumed(pool, pause)
     status = parse_pool_status(await pool.dm.status(pool.name, noflush=True))
@@ -90,7 +90,7 @@ async def require_running(pool: ActivePool, pause: PoolPause) -> PoolStatus:
     return status
 
 
-async def require_resumed(pool: ActivePool, pause: PoolPause) -> None:
+async def require_resumed(pool: NodePool, pause: PoolPause) -> None:
     """Raise ConflictError if somebody has suspended *pool*: only they know when it may be resumed."""
     if await pause.is_suspended():
         raise ConflictError(
@@ -99,15 +99,15 @@ async def require_resumed(pool: ActivePool, pause: PoolPause) -> None:
         )
 
 
-def place_of_pool(pool: ActivePool) -> DataPlace:
+def place_of_pool(pool: NodePool) -> PoolData:
     """Return the place of the data of *pool*. EnvironmentLacksError if nothing there takes discards."""
     blocks = pool.table.length // pool.table.block_size
     return place_of_device(pool.data_device, blocks * pool.block_bytes, pool.block_bytes)
 
 
 def _candidates(
-    committed: CommittedMap, place: DataPlace, block_bytes: int, min_run: int
-) -> Sequence[Candidate]:
+    committed: CommittedMap, place: PoolData, block_bytes: int, min_run: int
+) -> Sequence[FreedRun]:
     """Return the candidates by a map that may change meanwhile. A pause reads the map again."""
     for left in reversed(range(_LOOKS)):
         try:
@@ -126,11 +126,11 @@ def _candidates(
 class _Reclaim:
     """A `_Reclaim` is one reclaim in progress."""
 
-    pool: ActivePool
+    pool: NodePool
     options: ReclaimOptions
     progress: ReclaimProgress
-    report: Report
-    place: DataPlace
+    report: ProgressReport
+    place: PoolData
     committed: CommittedMap
     pause: PoolPause
     guard: ReclaimGuard
@@ -157,12 +157,12 @@ class _Reclaim:
             if not freed or progress.freed is None:
                 return  # another round would only repeat this one
 
-    async def _look(self) -> Sequence[Candidate]:
+    async def _look(self) -> Sequence[FreedRun]:
         return await trio.to_thread.run_sync(
             _candidates, self.committed, self.place, self.pool.block_bytes, self.options.min_run
         )
 
-    async def _round(self, queue: deque[Candidate], pauser: Pauser, discarded: list[Range]) -> None:
+    async def _round(self, queue: deque[FreedRun], pauser: Pauser, discarded: list[Range]) -> None:
         while queue:
             await require_resumed(self.pool, self.pause)
             result = await pauser.pause(queue)
@@ -174,13 +174,13 @@ class _Reclaim:
 
 
 def _freed(
-    before: Sequence[Candidate], after: Sequence[Candidate], discarded: Sequence[Range], block_bytes: int
+    before: Sequence[FreedRun], after: Sequence[FreedRun], discarded: Sequence[Range], block_bytes: int
 ) -> int:
     """Return the bytes of *discarded* that the host held before, and no longer holds for free blocks."""
     return _held_within(before, discarded, block_bytes) - _held_within(after, discarded, block_bytes)
 
 
-def _held_within(found: Sequence[Candidate], ranges: Sequence[Range], block_bytes: int) -> int:
+def _held_within(found: Sequence[FreedRun], ranges: Sequence[Range], block_bytes: int) -> int:
     held = 0
     for each in found:
         inside = total(overlap(ranges, (each.begin * block_bytes, each.end * block_bytes)))
