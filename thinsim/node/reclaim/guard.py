@@ -42,7 +42,7 @@ class ReclaimGuard:
             raise ProgramFailedError("the guard of the pool has ended")
 
     def report_end(self) -> None:
-        """ProgressReport that the pool runs again."""
+        """Announce that the pool runs again."""
         try:
             self._connection.send(RESUMED)
         except OSError as error:

@@ -13,6 +13,7 @@ class ReclaimProgress:
     """A `ReclaimProgress` counts what a reclaim has done so far, in bytes, seconds and pauses."""
 
     pool: str
+    """The name of the pool, or the path of its data."""
     promised: int = 0
     """Bytes that the host held for free blocks at the start."""
     pieces: int = 0
