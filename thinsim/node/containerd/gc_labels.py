@@ -33,8 +33,8 @@ class ResourceKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Resource:
-    """A `Resource` is a named thing in a namespace of containerd; a snapshot also has a snapshotter."""
+class ContainerdResource:
+    """A `ContainerdResource` is a named thing in a namespace; a snapshot also has a snapshotter."""
 
     kind: ResourceKind
     namespace: str
@@ -42,13 +42,13 @@ class Resource:
     snapshotter: str = ""
 
 
-def forward_references(namespace: str, labels: Mapping[str, str]) -> Iterator[Resource]:
+def forward_references(namespace: str, labels: Mapping[str, str]) -> Iterator[ContainerdResource]:
     """Yield the resources that the owner of *labels* keeps."""
     kinds = (ResourceKind.CONTENT, ResourceKind.IMAGE)
     return _named(namespace, labels, _FORWARD, kinds)
 
 
-def back_references(namespace: str, labels: Mapping[str, str]) -> Iterator[Resource]:
+def back_references(namespace: str, labels: Mapping[str, str]) -> Iterator[ContainerdResource]:
     """Yield the resources that keep the owner of *labels*."""
     kinds = (ResourceKind.CONTAINER, ResourceKind.CONTENT, ResourceKind.IMAGE)
     return _named(namespace, labels, _BACK, kinds)
@@ -65,16 +65,16 @@ def expiry(labels: Mapping[str, str]) -> datetime | None:
 
 def _named(
     namespace: str, labels: Mapping[str, str], prefix: str, kinds: tuple[ResourceKind, ...]
-) -> Iterator[Resource]:
+) -> Iterator[ContainerdResource]:
     for label, value in labels.items():
         if not label.startswith(prefix):
             continue
         rest = label.removeprefix(prefix)
         if rest.startswith(_SNAPSHOT):
             snapshotter = rest.removeprefix(_SNAPSHOT).partition("/")[0]
-            yield Resource(ResourceKind.SNAPSHOT, namespace, value, snapshotter)
+            yield ContainerdResource(ResourceKind.SNAPSHOT, namespace, value, snapshotter)
             continue
         for kind in kinds:
             # A name may follow, as in containerd.io/gc.ref.content.l.0 for the first layer of a manifest.
             if rest == kind or rest.startswith((f"{kind}.", f"{kind}/")):
-                yield Resource(kind, namespace, value)
+                yield ContainerdResource(kind, namespace, value)

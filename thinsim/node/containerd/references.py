@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from thinsim.node.containerd.gc_labels import Resource, ResourceKind
+from thinsim.node.containerd.gc_labels import ContainerdResource, ResourceKind
 from thinsim.node.containerd.namespace_records import ContainerdMetadata
 from thinsim.node.containerd.resource_graph import ResourceGraph
 from thinsim.node.containerd.snapshot_records import BackendSnapshot
@@ -20,8 +20,8 @@ DEVMAPPER = "devmapper"
 """The name of containerd's devmapper snapshotter."""
 
 
-class Need(StrEnum):
-    """A `Need` is the reason why a snapshot exists, the strongest first."""
+class SnapshotNeed(StrEnum):
+    """A `SnapshotNeed` is the reason why a snapshot exists, the strongest first."""
 
     HELD = "held"
     """An image, a container or another root of the garbage collector needs it."""
@@ -38,15 +38,15 @@ class SnapshotUse:
     """A `SnapshotUse` has a snapshot of the snapshotter, and all that refers to it."""
 
     snapshot: BackendSnapshot
-    names: tuple[Resource, ...]
+    names: tuple[ContainerdResource, ...]
     """The keys that namespaces have for it."""
-    holders: tuple[Resource, ...]
+    holders: tuple[ContainerdResource, ...]
     """The images, containers, leases and other roots of the garbage collector that need it."""
     children: tuple[str, ...]
     """The keys of the snapshots in the snapshotter whose parent it is."""
-    need: Need
+    need: SnapshotNeed
 
-    def holders_of(self, kind: ResourceKind) -> tuple[Resource, ...]:
+    def holders_of(self, kind: ResourceKind) -> tuple[ContainerdResource, ...]:
         """Return the holders of *kind*, such as images."""
         return tuple(each for each in self.holders if each.kind is kind)
 
@@ -56,7 +56,7 @@ class SnapshotReferences:
     """A `SnapshotReferences` has the use of each snapshot by its key in the snapshotter."""
 
     uses: Mapping[str, SnapshotUse]
-    dangling: tuple[Resource, ...]
+    dangling: tuple[ContainerdResource, ...]
     """The keys of namespaces whose snapshot the snapshotter does not have."""
 
 
@@ -72,7 +72,7 @@ def references(
     containerd has removed it: containerd 1.6 never does.
     """
     backend_keys = {
-        Resource(ResourceKind.SNAPSHOT, namespace.name, each.key, snapshotter): each.backend_key
+        ContainerdResource(ResourceKind.SNAPSHOT, namespace.name, each.key, snapshotter): each.backend_key
         for namespace in metadata.namespaces.values()
         for each in namespace.snapshots.get(snapshotter, {}).values()
     }
@@ -114,9 +114,9 @@ def _above(held: Iterable[str], snapshots: Mapping[str, BackendSnapshot]) -> set
     return found
 
 
-def _need(is_held: bool, is_parent: bool, is_named: bool) -> Need:
+def _need(is_held: bool, is_parent: bool, is_named: bool) -> SnapshotNeed:
     if is_held:
-        return Need.HELD
+        return SnapshotNeed.HELD
     if is_parent:
-        return Need.PARENT
-    return Need.COLLECTIBLE if is_named else Need.UNREFERENCED
+        return SnapshotNeed.PARENT
+    return SnapshotNeed.COLLECTIBLE if is_named else SnapshotNeed.UNREFERENCED
