@@ -1,0 +1,95 @@
+"""The databases of a running containerd are read beside it, at any moment, as ctr prints them."""
+
+import fcntl
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.node.containerd.comparing_with_ctr import comparable, needs_of_the_scene, seen_by_ctr
+from tests.node.containerd.scene import MISSING, database_paths, populate, printed, running
+from thinsim.node.containerd.databases import (
+    ContainerdRecords,
+    DatabaseFiles,
+    find_databases,
+    read_databases,
+)
+from thinsim.node.containerd.pool_records import ThinIdUse
+from thinsim.node.containerd.references import references
+
+pytestmark = [
+    pytest.mark.rig,
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"missing: {', '.join(MISSING)} (apt-get install containerd runc dmsetup)"
+    ),
+]
+
+
+def contradictions(records: ContainerdRecords) -> list[str]:
+    """Return what cannot be true of one transaction of each database."""
+    found = []
+    for namespace in records.metadata.namespaces.values():
+        for keys in namespace.snapshots.values():
+            for each in keys.values():
+                if each.parent and each.key not in keys[each.parent].children:
+                    found.append(f"{each.key} is no child of {each.parent}")
+                found += [f"{child} is no snapshot" for child in each.children if child not in keys]
+    for snapshot in records.snapshots.values():
+        if snapshot.parent and snapshot.parent not in records.snapshots:
+            found.append(f"{snapshot.parent} is no snapshot")
+    thin_ids = [device.thin_id for device in records.pool.devices.values()]
+    if len(set(thin_ids)) != len(thin_ids):
+        found.append(f"thin ids {thin_ids}")
+    for thin_id in thin_ids:
+        if records.pool.thin_ids[thin_id] is not ThinIdUse.TAKEN:
+            found.append(f"thin id {thin_id} is not taken")
+    return found
+
+
+class ReaderBeside:
+    """A `ReaderBeside` reads again and again in a thread, until it is stopped."""
+
+    def __init__(self, files: DatabaseFiles) -> None:
+        self._files = files
+        self._stopped = False
+        self.sizes: list[int] = []
+        self.found: list[str] = []
+
+    async def run(self) -> None:
+        await trio.to_thread.run_sync(self._read)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _read(self) -> None:
+        while not self._stopped:
+            if all(path.exists() for path in (self._files.metadata, self._files.snapshots, self._files.pool)):
+                records = read_databases(self._files)
+                self.sizes.append(len(records.snapshots))
+                self.found += contradictions(records)
+            time.sleep(0.01)
+
+
+async def test_a_running_containerd_is_read_as_ctr_prints_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as (containerd, root_path, pool):
+        paths = database_paths(tmp_path, root_path, pool)
+        files = DatabaseFiles(paths["meta.db"], paths["metadata.db"], paths["pool.db"], pool)
+        reader = ReaderBeside(files)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader.run)
+            await populate(containerd, tmp_path)
+            reader.stop()
+        assert reader.found == []
+        assert reader.sizes == sorted(reader.sizes)
+        assert len(set(reader.sizes)) > 3
+
+        assert find_databases(tmp_path / "containerd/root", devmapper_root=root_path) == files
+        for path in paths.values():
+            with path.open("rb") as file, pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        before = {path: path.stat().st_mtime_ns for path in paths.values()}
+        records = read_databases(files)
+        assert seen_by_ctr(records) == comparable(await printed(containerd))
+        assert needs_of_the_scene(references(records.metadata, records.snapshots)) == {}
+        assert {path: path.stat().st_mtime_ns for path in paths.values()} == before
