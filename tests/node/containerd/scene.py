@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import tarfile
+import tomllib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -112,23 +113,42 @@ def image_name(name: str) -> str:
 
 async def add_to_lease(containerd: Containerd, lease: str, key: str) -> None:
     """Let *lease* hold the snapshot *key*. ctr has no command for it, so this calls containerd's service."""
-    resource = _field(1, key.encode()) + _field(2, b"snapshots/devmapper")
-    request = _field(1, lease.encode()) + _field(2, resource)
 
     def call() -> None:
-        socket = next(
-            word
-            for line in (containerd.log.parent / "config.toml").read_text().splitlines()
-            for word in line.split('"')
-            if word.endswith("containerd.sock")
-        )
-        with grpc.insecure_channel(f"unix://{socket}") as channel:
-            method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-                "/containerd.services.leases.v1.Leases/AddResource"
-            )
-            method(request, metadata=(("containerd-namespace", "default"),), timeout=30)
+        with LeaseCalls(containerd) as calls:
+            calls.add_snapshot(lease, key)
 
     await trio.to_thread.run_sync(call)
+
+
+class LeaseCalls:
+    """A `LeaseCalls` calls containerd's service for leases, in the namespace default."""
+
+    def __init__(self, containerd: Containerd) -> None:
+        config = tomllib.loads((containerd.log.parent / "config.toml").read_text())
+        self._channel = grpc.insecure_channel(f"unix://{config['grpc']['address']}")
+
+    def __enter__(self) -> "LeaseCalls":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def create(self, lease: str) -> None:
+        self._call("Create", _field(1, lease.encode()))
+
+    def delete(self, lease: str) -> None:
+        self._call("Delete", _field(1, lease.encode()))
+
+    def add_snapshot(self, lease: str, key: str) -> None:
+        resource = _field(1, key.encode()) + _field(2, b"snapshots/devmapper")
+        self._call("AddResource", _field(1, lease.encode()) + _field(2, resource))
+
+    def _call(self, name: str, request: bytes) -> None:
+        method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"/containerd.services.leases.v1.Leases/{name}"
+        )
+        method(request, metadata=(("containerd-namespace", "default"),), timeout=30)
 
 
 def _field(number: int, content: bytes) -> bytes:

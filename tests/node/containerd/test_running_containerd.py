@@ -1,6 +1,7 @@
 """The databases of a running containerd are read beside it, at any moment, as ctr prints them."""
 
 import fcntl
+import os
 import time
 from pathlib import Path
 
@@ -8,15 +9,25 @@ import pytest
 import trio
 
 from tests.node.containerd.comparing_with_ctr import comparable, needs_of_the_scene, seen_by_ctr
-from tests.node.containerd.scene import MISSING, database_paths, populate, printed, running
+from tests.node.containerd.scene import (
+    MISSING,
+    LeaseCalls,
+    database_paths,
+    populate,
+    printed,
+    running,
+)
+from thinsim.node.containerd.bolt import BoltDatabase, read_database
 from thinsim.node.containerd.databases import (
     ContainerdRecords,
     DatabaseFiles,
     find_databases,
     read_databases,
 )
+from thinsim.node.containerd.namespace_records import metadata_of
 from thinsim.node.containerd.pool_records import ThinIdUse
 from thinsim.node.containerd.references import references
+from thinsim.scenario.containerd.server import Containerd
 
 pytestmark = [
     pytest.mark.rig,
@@ -93,3 +104,60 @@ async def test_a_running_containerd_is_read_as_ctr_prints_it(tmp_path: Path) -> 
         assert seen_by_ctr(records) == comparable(await printed(containerd))
         assert needs_of_the_scene(references(records.metadata, records.snapshots)) == {}
         assert {path: path.stat().st_mtime_ns for path in paths.values()} == before
+
+
+class CommittingClient:
+    """A `CommittingClient` creates and deletes leases, a transaction of meta.db each, until it is stopped."""
+
+    KEPT = 5
+
+    def __init__(self, containerd: Containerd) -> None:
+        self._containerd = containerd
+        self._stopped = False
+        self.created = 0
+
+    async def run(self) -> None:
+        await trio.to_thread.run_sync(self._commit)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _commit(self) -> None:
+        with LeaseCalls(self._containerd) as calls:
+            while not self._stopped:
+                self.created += 1
+                calls.create(f"lease-{self.created}")
+                if self.created > self.KEPT:
+                    calls.delete(f"lease-{self.created - self.KEPT}")
+
+
+def read_slowly(path: Path, seconds: float) -> list[BoltDatabase]:
+    """Read *path* page by page, so that most reads meet a commit."""
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        return os.pread(fd, min(size, 4096), offset)
+
+    found, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        found.append(read_database(path, pread))
+    return found
+
+
+async def test_each_read_shows_one_transaction_of_a_containerd_that_never_rests(tmp_path: Path) -> None:
+    async with running(tmp_path) as (containerd, root_path, pool):
+        path = database_paths(tmp_path, root_path, pool)["meta.db"]
+        client = CommittingClient(containerd)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.run)
+            found = await trio.to_thread.run_sync(read_slowly, path, 3.0)
+            client.stop()
+    transactions = [each.transaction for each in found]
+    assert transactions == sorted(transactions)
+    assert len(set(transactions)) > 20
+    for each in found:
+        assert each.passed_over == ""
+        namespaces = metadata_of(each).namespaces
+        leases = namespaces["default"].leases if namespaces else {}
+        numbers = sorted(int(lease.removeprefix("lease-")) for lease in leases)
+        assert len(numbers) <= CommittingClient.KEPT + 1
+        assert numbers == list(range(min(numbers, default=0), max(numbers, default=-1) + 1))

@@ -1,8 +1,9 @@
 """A label can refer to another resource of its namespace: `forward_references`, `back_references`.
 
-The rules are those of containerd's garbage collector, core/metadata/gc.go. Back references (``gc.bref``)
-exist since containerd 1.7 or later; the label of the child names the parent. The conditional labels
-(``gc.cond``) of containerd's main branch depend on the time of the collection and are not followed.
+The rules are those of containerd's garbage collector, core/metadata/gc.go. The owner of a back
+reference (``gc.bref``), which containerd 1.6 does not have, lives as long as the resource that it names. The
+conditional labels (``gc.cond``) of containerd's main branch of August 2026 depend on the time of the
+collection and are not followed.
 """
 
 from collections.abc import Iterator, Mapping

@@ -55,7 +55,7 @@ class LeaseRecord:
     """The keys of snapshots by snapshotter."""
     contents: tuple[str, ...]
     images: tuple[str, ...]
-    """The names of images, which leases of containerd 2.2 and later may have."""
+    """The names of images, which leases of containerd's main branch of August 2026 may have."""
     labels: Labels
     created: datetime | None
 
