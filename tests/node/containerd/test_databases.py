@@ -1,10 +1,13 @@
 """The databases of a containerd are found below its root, or the missing ones are named with the reason."""
 
+import shutil
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.nobody import as_nobody, python_of_nobody
 from tests.node.containerd.bolt_writer import BoltTree, BoltWriter, write_bolt
 from tests.node.containerd.recorded_databases import unpacked
 from thinsim.errors import InvalidValueError
@@ -76,6 +79,38 @@ def test_each_missing_file_is_named_with_the_reason(root: Path) -> None:
         f"; {root}/{DEVMAPPER} does not exist: the devmapper snapshotter has never run, or its configuration "
         "has another root_path"
     )
+
+
+AS_NOBODY = """
+import sys
+from pathlib import Path
+from thinsim.errors import EnvironmentLacksError
+from thinsim.node.containerd.databases import DatabaseFiles, find_databases, read_databases
+
+root, meta = map(Path, sys.argv[1:])
+for read in (lambda: find_databases(root), lambda: read_databases(DatabaseFiles(meta, meta, meta, "pool"))):
+    try:
+        read()
+    except EnvironmentLacksError as error:
+        print(error)
+"""
+
+
+@pytest.mark.root("to become a user without rights")
+def test_the_place_that_a_user_may_not_read_is_named(tmp_path: Path) -> None:
+    root = Path(tempfile.mkdtemp(prefix="thinsim-containerd-"))
+    try:
+        root.chmod(0o711)
+        (root / METADATA).mkdir(mode=0o700)
+        meta = unpacked("2.1", "meta.db", root)
+        meta.chmod(0o600)
+        done = as_nobody([python_of_nobody(), "-c", AS_NOBODY, str(root), str(meta)], None)
+    finally:
+        shutil.rmtree(root)
+    assert done.stdout.splitlines() == [
+        f"cannot read {root}/{METADATA}/meta.db: Permission denied (containerd's files need root)",
+        f"cannot read {meta}: Permission denied (containerd's files need root)",
+    ], done.stderr
 
 
 def test_a_meta_page_that_was_passed_over_is_reported(root: Path) -> None:

@@ -17,6 +17,7 @@ from tests.node.containerd.scene import (
     printed,
     running,
 )
+from tests.scenario.containerd.builds_here import BUILDS
 from thinsim.node.containerd.bolt import BoltDatabase, read_database
 from thinsim.node.containerd.databases import (
     ContainerdRecords,
@@ -82,8 +83,9 @@ class ReaderBeside:
             time.sleep(0.01)
 
 
-async def test_a_running_containerd_is_read_as_ctr_prints_it(tmp_path: Path) -> None:
-    async with running(tmp_path) as (containerd, root_path, pool):
+@pytest.mark.parametrize("build", BUILDS)
+async def test_a_running_containerd_is_read_as_ctr_prints_it(tmp_path: Path, build: Path | None) -> None:
+    async with running(tmp_path, build) as (containerd, root_path, pool):
         paths = database_paths(tmp_path, root_path, pool)
         files = DatabaseFiles(paths["meta.db"], paths["metadata.db"], paths["pool.db"], pool)
         reader = ReaderBeside(files)

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from thinsim.node.containerd.bolt_copy import BoltCopy, Pread, copy_database
+from thinsim.node.containerd.bolt_meta import FIRST_DATA_PAGE
 from thinsim.node.containerd.bolt_page import HEADER, HEADER_SIZE, BoltPage, PageKind
 from thinsim.node.containerd.errors import DatabasePlace
 
 BUCKET: Final = struct.Struct("=QQ")
 """The form of a bucket in its value: the page of its root, and its sequence."""
-
-_METAS = 2
 
 
 @dataclass(slots=True)
@@ -89,7 +88,7 @@ def _bucket_in(value: memoryview, pages: "_Pages", place: DatabasePlace) -> tupl
 
 
 class _Pages:
-    """The pages of a copy; each is handed out once."""
+    """The `_Pages` of a copy return each page once."""
 
     def __init__(self, copy: BoltCopy) -> None:
         self._path = copy.path
@@ -100,9 +99,10 @@ class _Pages:
 
     def page(self, number: int, pointer: str) -> BoltPage:
         """Return page *number*, a branch or leaf page that *pointer* names."""
-        if not _METAS <= number < self._count:
+        if not FIRST_DATA_PAGE <= number < self._count:
+            pages = f"{FIRST_DATA_PAGE} to {self._count - 1}"
             raise DatabasePlace(self._path, pointer).damaged(
-                f"it points to page {number}, and the file's pages for data are {_METAS} to {self._count - 1}"
+                f"it points to page {number}, and the file's pages for data are {pages}"
             )
         start = number * self._size
         *_, overflow = HEADER.unpack_from(self._content[start : start + HEADER_SIZE])

@@ -13,6 +13,8 @@ from thinsim.node.containerd.errors import DatabasePlace
 
 MAGIC = 0xED0CDAED
 VERSION = 2
+FIRST_DATA_PAGE = 2
+"""The number of the first page behind the two meta pages."""
 META_END = HEADER_SIZE + 64
 """The number of bytes from the start of a page to the end of the meta in it."""
 
@@ -22,7 +24,6 @@ PAGE_SIZES = tuple(1 << bits for bits in range(9, 25))
 _FIELDS = struct.Struct("=IIIIQQQQQQ")
 _CHECKED = _FIELDS.size - 8
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-_FIRST_FREE = 2
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -34,8 +35,6 @@ class BoltMeta:
     root: int
     sequence: int
     """The sequence of the root bucket."""
-    freelist: int
-    """The page with the list of free pages, or all ones if the file has none."""
     high_water_mark: int
     transaction: int
     """The number of the transaction that wrote this meta (bbolt: txid)."""
@@ -51,9 +50,7 @@ class BoltMeta:
         if len(content) < META_END:
             raise place.damaged(f"the file ends after {len(content)} of the {META_END} bytes of a meta page")
         fields = content[HEADER_SIZE:META_END]
-        magic, version, page_size, _, root, sequence, freelist, mark, transaction, checksum = _FIELDS.unpack(
-            fields
-        )
+        magic, version, page_size, _, root, sequence, _, mark, transaction, checksum = _FIELDS.unpack(fields)
         if magic != MAGIC:
             raise place.damaged(_foreign(content, magic))
         if version != VERSION:
@@ -62,9 +59,9 @@ class BoltMeta:
             raise place.damaged("the checksum of the meta page is wrong")
         if page_size not in PAGE_SIZES:
             raise place.damaged(f"the page size {page_size} is not a power of two from 512 to {1 << 24}")
-        if not _FIRST_FREE <= root < mark:
+        if not FIRST_DATA_PAGE <= root < mark:
             raise place.damaged(f"the root bucket is in page {root}, and the high water mark is {mark}")
-        return cls(page_size, root, sequence, freelist, mark, transaction)
+        return cls(page_size, root, sequence, mark, transaction)
 
 
 def checksum_of(content: bytes) -> int:

@@ -6,11 +6,13 @@ containerd keeps each plugin's files in a directory with the plugin's name below
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from thinsim.errors import InvalidValueError
+from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.node.containerd.bolt import BoltDatabase, read_database
 from thinsim.node.containerd.bolt_copy import newest_transaction
 from thinsim.node.containerd.errors import ChangingDatabaseError
@@ -59,9 +61,25 @@ def find_databases(
     """Return the paths of the databases below *root*, containerd's root directory.
 
     *pool* is needed if the snapshotter has had several pools; *devmapper_root* is its root_path, unless
-    that is the default. InvalidValueError names each missing file and the reason.
+    that is the default. InvalidValueError names each missing file and the reason, and EnvironmentLacksError
+    the first place that only root may look into.
     """
     directory = devmapper_root if devmapper_root is not None else root / _DEVMAPPER
+    with _permitted():
+        return _found(root, directory, pool)
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise EnvironmentLacksError(
+            f"cannot read {error.filename}: {error.strerror} (containerd's files need root)"
+        ) from None
+
+
+def _found(root: Path, directory: Path, pool: str | None) -> DatabaseFiles:
     names = _pools_in(directory)
     if pool is None and len(names) > 1:
         raise InvalidValueError(
@@ -82,14 +100,15 @@ def read_databases(files: DatabaseFiles) -> ContainerdRecords:
 
     All three files are read, and then their newest transactions compared with those that were read. If
     none is newer, each state was the newest one between the last read and the first comparison. Raise
-    what `read_database` raises, UnknownSchemaError, and ChangingDatabaseError if there was no such
-    moment.
+    what `read_database` raises, EnvironmentLacksError without the rights, UnknownSchemaError, and
+    ChangingDatabaseError if there was no such moment.
     """
     paths = (files.metadata, files.snapshots, files.pool)
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE)
-        found = [read_database(path) for path in paths]
+        with _permitted():
+            found = [read_database(path) for path in paths]
         if all(newest_transaction(each.path) == each.transaction for each in found):
             return _records(*found)
     raise ChangingDatabaseError(files.metadata.parent.parent, _TRIES)
