@@ -85,6 +85,18 @@ def _usage(records: ContainerdRecords, key: str) -> int:
     return snapshot.usage.size - parent.usage.size
 
 
+def parents_in_tree(tree: str) -> dict[str, str]:
+    """Return the parent of each key in the output of ``ctr snapshots tree``, or an empty text."""
+    parents: dict[str, str] = {}
+    above: list[str] = []
+    for line in tree.splitlines():
+        key = line.lstrip(" \\_")
+        depth = max((len(line) - len(key) - 3) // 2, 0)
+        above[depth:] = [key]
+        parents[key] = above[depth - 1] if depth else ""
+    return parents
+
+
 def needs_of_the_scene(found: SnapshotReferences) -> dict[str, tuple[object, object]]:
     """Return each difference between *found* and the scene: the found value and the right one."""
     expected = _expected()

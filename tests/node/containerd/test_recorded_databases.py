@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.containerd.comparing_with_ctr import comparable, needs_of_the_scene, seen_by_ctr
+from tests.node.containerd.comparing_with_ctr import (
+    comparable,
+    needs_of_the_scene,
+    parents_in_tree,
+    seen_by_ctr,
+)
 from tests.node.containerd.recorded_databases import SERIES, answers, unpacked
 from thinsim.node.containerd.databases import ContainerdRecords
 from thinsim.node.containerd.namespace_records import read_metadata
@@ -36,15 +41,11 @@ def test_every_record_is_what_ctr_printed(series: str, records: ContainerdRecord
 
 def test_the_tree_of_ctr_has_the_parents_in_the_records(series: str, records: ContainerdRecords) -> None:
     for name, namespace in records.metadata.namespaces.items():
-        above: list[str] = []
-        for line in answers(series)[name]["tree"].splitlines():
-            key = line.lstrip(" \\_")
-            depth = max((len(line) - len(key) - 3) // 2, 0)
-            above[depth:] = [key]
-            snapshot = namespace.snapshots["devmapper"][key]
-            assert snapshot.parent == (above[depth - 1] if depth else "")
-            parent = namespace.snapshots["devmapper"].get(snapshot.parent)
-            assert parent is None or key in parent.children
+        snapshots = namespace.snapshots["devmapper"]
+        parents = parents_in_tree(answers(series)[name]["tree"])
+        assert parents == {key: each.parent for key, each in snapshots.items()}
+        for key, each in snapshots.items():
+            assert set(each.children) == {child for child, parent in parents.items() if parent == key}
 
 
 def test_the_layout_has_the_version_of_the_release(series: str, records: ContainerdRecords) -> None:

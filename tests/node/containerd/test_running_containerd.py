@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.node.containerd.comparing_with_ctr import comparable, needs_of_the_scene, seen_by_ctr
+from tests.node.containerd.comparing_with_ctr import (
+    comparable,
+    needs_of_the_scene,
+    parents_in_tree,
+    seen_by_ctr,
+)
 from tests.node.containerd.scene import (
     MISSING,
     LeaseCalls,
@@ -103,7 +108,11 @@ async def test_a_running_containerd_is_read_as_ctr_prints_it(tmp_path: Path, bui
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         before = {path: path.stat().st_mtime_ns for path in paths.values()}
         records = read_databases(files)
-        assert seen_by_ctr(records) == comparable(await printed(containerd))
+        answers = await printed(containerd)
+        assert seen_by_ctr(records) == comparable(answers)
+        for name, namespace in records.metadata.namespaces.items():
+            parents = {key: each.parent for key, each in namespace.snapshots["devmapper"].items()}
+            assert parents_in_tree(answers[name]["tree"]) == parents
         assert needs_of_the_scene(references(records.metadata, records.snapshots)) == {}
         assert {path: path.stat().st_mtime_ns for path in paths.values()} == before
 

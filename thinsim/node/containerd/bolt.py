@@ -88,7 +88,7 @@ def _bucket_in(value: memoryview, pages: "_Pages", place: DatabasePlace) -> tupl
 
 
 class _Pages:
-    """The `_Pages` of a copy return each page once."""
+    """A `_Pages` has the pages of a copy, and returns each one once."""
 
     def __init__(self, copy: BoltCopy) -> None:
         self._path = copy.path
