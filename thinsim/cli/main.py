@@ -39,6 +39,7 @@ COMMANDS = {
     "ci": LazyCommand("ci:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
     "pool": LazyCommand("pool:pool", POOLS, "Create, list, grow and remove thin pools."),
     "watch": LazyCommand("watch:watch", POOLS, "Show a running pool live: space, leaks, devices, discards."),
+    "audit": LazyCommand("audit:audit", POOLS, "Show who owns what in a pool, and what is lost."),
     "reclaim": LazyCommand("reclaim:reclaim", POOLS, "Free the space that a pool has freed, on its host."),
     "metadata": LazyCommand("metadata:metadata", POOLS, "Check, show or pack the metadata of a thin pool."),
     "dm": LazyCommand("dm:dm", POOLS, "Start, stop or show the emulated device-mapper."),

@@ -6,7 +6,7 @@ The kernel counts the openers of a device and names none of them. /proc and /sys
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,24 +32,35 @@ def users_of_device(node: Path, besides: Collection[int] = ()) -> list[DeviceUse
 
     The list is empty if the node does not exist. A user in another process-id namespace is not visible.
     """
-    try:
-        number = node.stat().st_rdev
-    except OSError:
-        return []
-    named = {str(node), str(node.resolve())}
-    return [
-        *_mounts_of(number),
-        *(
+    return users_of_devices([node], besides)[node]
+
+
+def users_of_devices(nodes: Iterable[Path], besides: Collection[int] = ()) -> dict[Path, list[DeviceUser]]:
+    """Return the users of each of *nodes*, as `users_of_device` does, by one look at the machine."""
+    found: dict[Path, list[DeviceUser]] = {node: [] for node in nodes}
+    numbers: dict[int, list[Path]] = {}
+    for node in found:
+        with suppress(OSError):
+            numbers.setdefault(node.stat().st_rdev, []).append(node)
+    for number, user in _mounts_of(numbers):
+        for node in numbers[number]:
+            found[node].append(user)
+    attached = loop.attached_devices()
+    for node in found:
+        named = {str(node), str(node.resolve())}
+        found[node] += (
             DeviceUser(f"the file of {device}", f"losetup --detach {device}")
-            for device, file in loop.attached_devices().items()
+            for device, file in attached.items()
             if file in named
-        ),
-        *_in_processes(
-            pid
-            for pid, path in _open_files()
-            if pid not in besides and path.startswith("/dev/") and _device_number(path) == number
-        ),
-    ]
+        )
+    openers: dict[int, set[int]] = {number: set() for number in numbers}
+    for pid, path in _open_files():
+        if pid not in besides and path.startswith("/dev/"):
+            openers.get(_device_number(path) or -1, set()).add(pid)
+    for number, pids in openers.items():
+        for node in numbers[number]:
+            found[node] += _in_processes(iter(pids))
+    return found
 
 
 def users_of_mount(mountpoint: Path, besides: Collection[int] = ()) -> list[DeviceUser]:
@@ -62,8 +73,9 @@ def users_of_mount(mountpoint: Path, besides: Collection[int] = ()) -> list[Devi
     return list(_in_processes(found))
 
 
-def _mounts_of(number: int) -> Iterator[DeviceUser]:
-    device = f"{os.major(number)}:{os.minor(number)}"
+def _mounts_of(numbers: Collection[int]) -> Iterator[tuple[int, DeviceUser]]:
+    """Yield the mounts of devices with one of *numbers*, in each mount namespace."""
+    devices = {f"{os.major(number)}:{os.minor(number)}": number for number in numbers}
     seen: set[str] = set()
     for pid in ("self", *map(str, _process_ids())):
         with suppress(OSError, ValueError):  # the process has just ended, or is another user's
@@ -72,15 +84,19 @@ def _mounts_of(number: int) -> Iterator[DeviceUser]:
                 continue
             seen.add(namespace)
             for mount in parse_mountinfo((_PROCESSES / pid / "mountinfo").read_bytes()):
-                if mount.device != device:
+                number = devices.get(mount.device)
+                if number is None:
                     continue
                 if pid == "self":
-                    yield DeviceUser(f"mounted on {mount.mountpoint}", f"umount {mount.mountpoint}")
+                    yield number, DeviceUser(f"mounted on {mount.mountpoint}", f"umount {mount.mountpoint}")
                 else:
                     where = f"in the mount namespace of process {pid} ({_name(int(pid))})"
-                    yield DeviceUser(
-                        f"mounted on {mount.mountpoint} {where}",
-                        f"nsenter --target {pid} --mount umount {mount.mountpoint}",
+                    yield (
+                        number,
+                        DeviceUser(
+                            f"mounted on {mount.mountpoint} {where}",
+                            f"nsenter --target {pid} --mount umount {mount.mountpoint}",
+                        ),
                     )
 
 

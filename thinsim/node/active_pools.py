@@ -20,7 +20,14 @@ from thinsim.errors import ConflictError, DeviceMapperError, EnvironmentLacksErr
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.root import if_not_root
 from thinsim.machine.sockets import runtime_directory
-from thinsim.thin.table import POOL_TARGET, PoolTable, parse_pool_table
+from thinsim.thin.table import (
+    POOL_TARGET,
+    THIN_TARGET,
+    PoolTable,
+    parse_pool_table,
+    parse_thin_table,
+    target_type,
+)
 from thinsim.units import bytes_of
 
 _PATIENCE = 10.0
@@ -89,6 +96,29 @@ async def find_active_pool(name: str) -> NodePool:
     others = did_you_mean(name, names) or f"; running pools: {', '.join(names) or 'none'}"
     silent = "".join(f"; {each}" for each in search.silent)
     raise ConflictError(f"pool {name!r} is not running{others}{silent}{if_not_root('Pools')}")
+
+
+async def active_thins(pool: NodePool) -> dict[int, str]:
+    """Return the names of the active thin devices of *pool* by their thin ids."""
+    info = await pool.dm.info(pool.name)
+    number, found = f"{info.major}:{info.minor}", {}
+    for name, line in (await _thin_tables(pool.dm)).items():
+        table = parse_thin_table(line)
+        if table.pool_dev == number:
+            found[int(table.thin_id)] = name
+    return found
+
+
+async def _thin_tables(dm: PoolMapper) -> dict[str, str]:
+    if isinstance(dm, KernelDeviceMapper):
+        return await dm.tables(THIN_TARGET)
+    lines = {}
+    for name in await dm.list():
+        with suppress(DeviceMapperError):  # it is gone meanwhile
+            line = await dm.table(name)
+            if target_type(line) == THIN_TARGET:
+                lines[name] = line
+    return lines
 
 
 def _device_mappers() -> Iterator[PoolMapper]:

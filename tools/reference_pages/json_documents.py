@@ -13,6 +13,7 @@ from thinsim.cli.main import commands
 from thinsim.crashes.campaign import Crash
 from thinsim.dm.metadata_pack import PackResult
 from thinsim.machine.findings import Finding
+from thinsim.node.audit.audited import AuditedPool
 from thinsim.node.reclaim.progress import ReclaimProgress
 from thinsim.regression.baseline import Baseline
 from thinsim.report.document import Report
@@ -56,6 +57,7 @@ DOCUMENTS = (
     JsonDocument("Check of scenarios", ("thinsim scenarios check",), shapes.CheckedScenario, _ARRAY),
     JsonDocument("Pools", ("thinsim pool list", "thinsim pool status"), shapes.ListedPool, _ARRAY),
     JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line"),
+    JsonDocument("Audit", ("thinsim audit",), AuditedPool, _ARRAY),
     JsonDocument("Reclaim", ("thinsim reclaim",), ReclaimProgress),
     JsonDocument("Emulated device-mapper", ("thinsim dm status",), shapes.DeviceMapperState),
     JsonDocument("Diagnosis", ("thinsim doctor",), shapes.Diagnosis),

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import trio
 
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import ConflictError, DeviceMapperError
 from thinsim.node.active_pools import NodePool
-from thinsim.node.direct_metadata import DirectMetadata
 from thinsim.thin.mapping import Run
 from thinsim.thin.metadata.details import DeviceDetails
 from thinsim.thin.metadata.dump import devices, superblock_of
@@ -46,7 +47,7 @@ async def held_mappings(pool: NodePool) -> Sequence[MappedThin]:
             f"nobody needs it: dmsetup message {pool.name} 0 release_metadata_snap"
         ) from error
     try:
-        with closing(DirectMetadata(pool.metadata_device)) as store:
+        with closing(MetadataDevice(LinuxBlockDevice(pool.metadata_device, read_only=True))) as store:
             return await trio.to_thread.run_sync(_read, store, True)
     finally:
         with trio.CancelScope(shield=True):

@@ -3,15 +3,22 @@
 It reads past the page cache: a page that an earlier reader left there would be old.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import ConflictError
-from thinsim.node.direct_metadata import DirectMetadata
+from thinsim.node.reclaim.candidates import FreedRun, candidates
+from thinsim.ranges import Range
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.free_runs import BlockRun, free_runs
 from thinsim.thin.metadata.view import MetadataView
+from thinsim.units import SECTOR_SIZE
+
+_LOOKS = 5
+"""Tries to read the map of a pool that runs: a commit may change it meanwhile."""
 
 
 class CommittedMap:
@@ -21,7 +28,7 @@ class CommittedMap:
     """
 
     def __init__(self, device: Path) -> None:
-        self._store = DirectMetadata(device)
+        self._store = MetadataDevice(LinuxBlockDevice(device, read_only=True))
 
     def look(self) -> "FreeMap":
         """Return the map as it is now; ConflictError if it can't be trusted: the metadata needs a check."""
@@ -72,3 +79,27 @@ class FreeMap:
             yield from free_runs(self._counts, begin, end)
         except MetadataDamagedError as error:
             raise ConflictError(f"the pool's free map is damaged: {error}") from error
+
+
+def freed_runs_of(
+    committed: CommittedMap,
+    allocated: Callable[[], Sequence[Range] | None],
+    block_bytes: int,
+    min_run: int = 0,
+) -> list[FreedRun]:
+    """Return the freed runs by a map that may change meanwhile: a pause reads it again.
+
+    *allocated* returns the ranges that the host has allocated now, None if they are not known. Runs of less
+    than *min_run* bytes are left out. ConflictError if the map can't be read, or is of another pool.
+    """
+    for left in reversed(range(_LOOKS)):
+        try:
+            now = committed.look()
+            if now.block_sectors * SECTOR_SIZE != block_bytes:
+                raise ConflictError("the metadata has another block size than the pool's table")
+            free = list(now.runs(0, now.blocks))
+            break
+        except ConflictError:
+            if not left:
+                raise
+    return list(candidates(free, allocated(), block_bytes, min_run))

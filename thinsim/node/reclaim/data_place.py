@@ -125,7 +125,7 @@ def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData:
 
     EnvironmentLacksError if neither the device nor a file below it takes discards, or without permission.
     """
-    file, why = _file_below(device)
+    file, why = file_below(device)
     try:
         return PoolData(device, size, _puncher(device, file, block_bytes), file, why)
     except PermissionError as error:
@@ -139,7 +139,7 @@ def place_of_image(path: Path, size: int) -> PoolData:
     """
     try:
         if stat.S_ISBLK(path.stat().st_mode):
-            file, why = _file_below(path)
+            file, why = file_below(path)
             return PoolData(path, size, DevicePunches(path, exclusive=True), file, why)
         return PoolData(path, size, FilePunches(path), DataFile(path, 0))
     except OSError as error:
@@ -153,7 +153,7 @@ def _puncher(device: Path, file: DataFile | None, block_bytes: int) -> SpaceFree
     return DevicePunches(device)
 
 
-def _file_below(device: Path) -> tuple[DataFile | None, str]:
+def file_below(device: Path) -> tuple[DataFile | None, str]:
     """Return the file below a loop device on the host's file system, or None and the reason."""
     if os.major(device.stat().st_rdev) != _LOOP_MAJOR:
         return None, f"{device} is no loop device: {_NO_MAP}"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import trio
 
 from fuse_backing.allocation import merged
-from thinsim.errors import ConflictError, EnvironmentLacksError
+from thinsim.errors import ConflictError
 from thinsim.node.active_pools import NodePool
-from thinsim.node.reclaim.candidates import FreedRun, candidates
-from thinsim.node.reclaim.committed_map import CommittedMap
+from thinsim.node.reclaim.candidates import FreedRun
+from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
 from thinsim.node.reclaim.data_place import PoolData, place_of_device
 from thinsim.node.reclaim.guard import ReclaimGuard, guarded
 from thinsim.node.reclaim.pace import Pace
@@ -21,12 +21,9 @@ from thinsim.node.reclaim.progress import ProgressReport, ReclaimProgress
 from thinsim.node.reclaim.steady_process import stay_in_memory
 from thinsim.ranges import Range, overlap, total
 from thinsim.thin.status import PoolStatus, parse_pool_status
-from thinsim.units import SECTOR_SIZE
 
 _RUNNING_MODES = ("rw", "out_of_data_space")
 _MOST_ROUNDS = 8
-_LOOKS = 5
-"""Tries to read the map of a pool that runs: a commit may change it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,9 @@ async def promise(pool: NodePool, min_run: int, progress: ReclaimProgress) -> No
     await require_running(pool, pause_of(pool))
     place = place_of_pool(pool)
     with closing(place), CommittedMap(pool.metadata_device) as committed:
-        found = await trio.to_thread.run_sync(_candidates, committed, place, pool.block_bytes, min_run)
+        found = await trio.to_thread.run_sync(
+            freed_runs_of, committed, place.allocated, pool.block_bytes, min_run
+        )
         progress.begin(found, place)
 
 
@@ -103,23 +102,6 @@ def place_of_pool(pool: NodePool) -> PoolData:
     """Return the place of the data of *pool*. EnvironmentLacksError if nothing there takes discards."""
     blocks = pool.table.length // pool.table.block_size
     return place_of_device(pool.data_device, blocks * pool.block_bytes, pool.block_bytes)
-
-
-def _candidates(
-    committed: CommittedMap, place: PoolData, block_bytes: int, min_run: int
-) -> Sequence[FreedRun]:
-    """Return the candidates by a map that may change meanwhile. A pause reads the map again."""
-    for left in reversed(range(_LOOKS)):
-        try:
-            now = committed.look()
-            if now.block_sectors * SECTOR_SIZE != block_bytes:
-                raise EnvironmentLacksError("the metadata has another block size than the pool's table")
-            free = list(now.runs(0, now.blocks))
-            break
-        except ConflictError:
-            if not left:
-                raise
-    return list(candidates(free, place.allocated(), block_bytes, min_run))
 
 
 @dataclass(slots=True)
@@ -159,7 +141,7 @@ class _Reclaim:
 
     async def _look(self) -> Sequence[FreedRun]:
         return await trio.to_thread.run_sync(
-            _candidates, self.committed, self.place, self.pool.block_bytes, self.options.min_run
+            freed_runs_of, self.committed, self.place.allocated, self.pool.block_bytes, self.options.min_run
         )
 
     async def _round(self, queue: deque[FreedRun], pauser: Pauser, discarded: list[Range]) -> None:

@@ -1,11 +1,9 @@
 """`render` fills ``page.html.j2`` with the numbers and plots of a report."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from thinsim.measure.attribution import Leak
@@ -13,9 +11,9 @@ from thinsim.report.document import Report, VariantRun
 from thinsim.report.html.discards import discards_plot, heat_map, hottest, punches
 from thinsim.report.html.space import heights_over_time, space_plot
 from thinsim.report.html.svg import Band
+from thinsim.report.html.templates import environment
 from thinsim.report.leak_words import leak_parts
 from thinsim.report.phase_table import phase_cells
-from thinsim.units import format_size
 
 _BESIDE = 2
 
@@ -30,16 +28,7 @@ class LeakRow:
 
 def render(report: Report) -> str:
     """Return the HTML page of *report*."""
-    environment = Environment(
-        loader=PackageLoader("thinsim.report.html", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["size"] = format_size
-    environment.filters["date"] = _date
-    template = environment.get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(
         report=report,
         cut_short=report.cut_short_lines,
@@ -85,11 +74,6 @@ def _run(report: Report, run: VariantRun, number: int) -> dict[str, Any]:
         "parts": leak_parts(run.leaks, run.fs_type),
         "held": sum(outcome.held for outcome in run.outcomes),
     }
-
-
-def _date(seconds: float) -> str:
-    """Return the date and time in UTC, since readers of the page may live in another time zone."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def bands_of(run: VariantRun) -> list[Band]:

@@ -1,0 +1,173 @@
+"""`audit` looks at an active pool, its host and containerd's databases, and changes nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from thinsim.block.kernel_view import discard_limits
+from thinsim.dm.metadata_device import metadata_view, open_store
+from thinsim.machine.device_users import users_of_devices
+from thinsim.node.active_pools import NodePool, active_thins
+from thinsim.node.audit.audited import AuditedPool, AuditedThin, AuditFinding, FindingKind
+from thinsim.node.audit.held_mappings import MappedThin, held_mappings, mappings_of
+from thinsim.node.audit.ownership import ownership, used_blocks
+from thinsim.node.audit.pool_findings import (
+    device_findings,
+    reclaimable_findings,
+    snapshot_findings,
+    status_findings,
+)
+from thinsim.node.audit.thin_rows import thin_rows
+from thinsim.node.containerd.databases import ContainerdRecords
+from thinsim.node.containerd.references import SnapshotReferences, references
+from thinsim.node.reclaim.candidates import FreedRun, held_bytes
+from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
+from thinsim.node.reclaim.data_place import file_below
+from thinsim.ranges import Range
+from thinsim.thin.status import parse_pool_status
+from thinsim.units import SECTOR_SIZE
+
+_FAILED = ("Fail", "Error")
+_WORST_FIRST = (FindingKind.DISAGREEMENT, FindingKind.LEAK, FindingKind.NOTE)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerdView:
+    """A `ContainerdView` has the records of a containerd below *root*, and what refers to each snapshot."""
+
+    root: Path
+    records: ContainerdRecords
+    references: SnapshotReferences
+
+    @classmethod
+    def of(cls, root: Path, records: ContainerdRecords) -> "ContainerdView":
+        """Return the view of *records*."""
+        return cls(root, records, references(records.metadata, records.snapshots))
+
+
+async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> AuditedPool:
+    """Return the audit of *pool*. For a moment a metadata snapshot is held, so the pool commits once.
+
+    ConflictError if somebody else holds one, or if the metadata is damaged.
+    """
+    status = parse_pool_status(await pool.dm.status(pool.name, noflush=True))
+    thins = [] if status.mode in _FAILED else await held_mappings(pool)
+    names = await active_thins(pool)
+    nodes = {thin_id: pool.dm.path(name) for thin_id, name in names.items()}
+    users = await trio.to_thread.run_sync(users_of_devices, nodes.values())
+    file, unmapped = file_below(pool.data_device)
+    size = pool.table.length // pool.table.block_size * pool.block_bytes
+    freed: Sequence[FreedRun] = ()
+    allocated: Sequence[Range] | None = None
+    if file is not None and status.mode not in _FAILED:
+        allocated = await trio.to_thread.run_sync(file.allocated, size)
+        with CommittedMap(pool.metadata_device) as committed:
+            freed = await trio.to_thread.run_sync(
+                freed_runs_of, committed, partial(file.allocated, size), pool.block_bytes
+            )
+    reclaimable = None if allocated is None else held_bytes(freed)
+    granularity = discard_limits(pool.data_device).granularity
+    rows = _Rows(pool.name, pool.block_bytes, thins, allocated, containerd)
+    rows.active = names
+    rows.users = {
+        thin_id: [user.what for user in users[node]] for thin_id, node in nodes.items() if users[node]
+    }
+    return rows.audited(
+        device_mapper="kernel" if pool.in_kernel else "emulated",
+        status=status,
+        data_device=str(pool.data_device),
+        metadata_device=str(pool.metadata_device),
+        file="" if file is None else str(file.path),
+        held=None if file is None else file.held(),
+        reclaimable=reclaimable,
+        reclaimable_runs=len(freed),
+        unmapped=unmapped,
+        findings=[
+            *status_findings(pool.name, status, pool.block_bytes, granularity),
+            *reclaimable_findings(pool.name, reclaimable, len(freed)),
+        ],
+    )
+
+
+def audit_offline(metadata: Path, containerd: ContainerdView | None, pool: str) -> AuditedPool:
+    """Return the audit of the *metadata* of a pool that is not active; *pool* is its name."""
+    with closing(open_store(metadata)) as store:
+        view = metadata_view(metadata, store)
+        block_bytes = view.superblock.data_block_size * SECTOR_SIZE
+        needs_check = view.superblock.needs_check
+        thins = mappings_of(store)
+    findings = []
+    if needs_check:
+        text = f"{metadata} has the flag needs_check"
+        findings.append(AuditFinding(FindingKind.DISAGREEMENT, text, "thin_check, then thin_repair"))
+    return _Rows(pool, block_bytes, thins, None, containerd).audited(
+        device_mapper="offline",
+        metadata_device=str(metadata),
+        unmapped="the data device is not known",
+        findings=findings,
+    )
+
+
+class _Rows:
+    """A `_Rows` joins what was found into the document."""
+
+    def __init__(
+        self,
+        pool: str,
+        block_bytes: int,
+        thins: Sequence[MappedThin],
+        allocated: Sequence[Range] | None,
+        containerd: ContainerdView | None,
+    ) -> None:
+        self._pool = pool
+        self._block_bytes = block_bytes
+        self._mappings = {each.thin_id: each.runs for each in thins}
+        self._allocated = allocated
+        self._containerd = containerd
+        self.active: Mapping[int, str] = {}
+        self.users: Mapping[int, Sequence[str]] = {}
+
+    def audited(self, *, findings: Sequence[AuditFinding], **fields: object) -> AuditedPool:
+        """Return the document with these *findings* and those of the devices."""
+        view = self._containerd
+        owned = ownership(self._mappings, self._allocated, self._block_bytes)
+        rows = thin_rows(
+            owned,
+            self.active,
+            self.users,
+            self._block_bytes,
+            self._pool,
+            None if view is None else (view.records, view.references),
+        )
+        more = list(_containerd_findings(self._pool, view, rows)) if view is not None else []
+        known = {
+            "status": None,
+            "data_device": "",
+            "file": "",
+            "held": None,
+            "reclaimable": None,
+            "reclaimable_runs": 0,
+            **fields,
+        }
+        return AuditedPool(
+            name=self._pool,
+            block_bytes=self._block_bytes,
+            used=used_blocks(self._mappings.values()) * self._block_bytes,
+            containerd="" if view is None else str(view.root),
+            devices=rows,
+            findings=sorted([*findings, *more], key=lambda each: _WORST_FIRST.index(each.kind)),
+            **known,  # type: ignore[arg-type]
+        )
+
+
+def _containerd_findings(
+    pool: str, view: ContainerdView, rows: Sequence[AuditedThin]
+) -> Iterator[AuditFinding]:
+    yield from device_findings(pool, rows)
+    yield from snapshot_findings(pool, view.records, view.references, rows)
+    for fault in view.records.passed_over:
+        yield AuditFinding(FindingKind.NOTE, f"{fault}; the newest transaction may be lost")
