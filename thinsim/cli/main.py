@@ -39,6 +39,9 @@ COMMANDS = {
     "ci": LazyCommand("ci:ci", MEASURE, "Run scenarios and compare the results with a baseline."),
     "pool": LazyCommand("pool:pool", POOLS, "Create, list, grow and remove thin pools."),
     "watch": LazyCommand("watch:watch", POOLS, "Show a running pool live: space, leaks, devices, discards."),
+    "heights": LazyCommand(
+        "heights:heights", POOLS, "Show the storage below a path, and where discards die."
+    ),
     "metadata": LazyCommand("metadata:metadata", POOLS, "Check, show or pack the metadata of a thin pool."),
     "dm": LazyCommand("dm:dm", POOLS, "Start, stop or show the emulated device-mapper."),
     "snapshotter": LazyCommand(
