@@ -55,7 +55,10 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
 
 
 def syncfs(fd: int) -> None:
-    """Write back the file system of *fd*, and no other one; see syncfs(2) in the manual."""
+    """Write back one file system, the one of *fd*.
+
+    See syncfs(2).
+    """
     _checked(_libc.syncfs(fd))
 
 

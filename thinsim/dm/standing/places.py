@@ -76,7 +76,7 @@ class Places:
 
 
 def sockets() -> Iterator[Path]:
-    """Yield the verbs' sockets of this user's emulated device-mappers: the lasting one, then those of runs."""
+    """Yield the verbs' sockets of this user's emulated device-mappers: the lasting one, then the runs'."""
     for socket in (Places.of_this_user().verbs, *sorted(runtime_directory().glob("*/dm.sock"))):
         if socket.exists():
             yield socket

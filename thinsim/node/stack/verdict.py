@@ -69,7 +69,8 @@ def judge(
         return None
     last = max(felt, default=0)
     if last == 0 and refused:
-        return Death(0, refused)
+        closed = next((each.height for each in heights[0].below if not heights[each.height].passes), None)
+        return Death(0, refused) if closed is None else Death(closed, heights[closed].reason)
     following = min((number for number in counted if number > last), default=last)
     # A file system that let something pass may have discarded the free space around the file as well.
     passing = [replace(heights[0], shortest=0), *heights[1:]] if last else heights
