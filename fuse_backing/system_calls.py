@@ -55,10 +55,7 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
 
 
 def syncfs(fd: int) -> None:
-    """Write back one file system, the one of *fd*.
-
-    See syncfs(2).
-    """
+    """Write back the one file system that has *fd*; the system call is syncfs(2)."""
     _checked(_libc.syncfs(fd))
 
 

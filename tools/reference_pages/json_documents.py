@@ -13,6 +13,7 @@ from thinsim.cli.main import commands
 from thinsim.crashes.campaign import Crash
 from thinsim.dm.metadata_pack import PackResult
 from thinsim.machine.findings import Finding
+from thinsim.node.stack.report import HeightsReport
 from thinsim.regression.baseline import Baseline
 from thinsim.report.document import Report
 from thinsim.scenario.space_faults import SpaceFaultRow
@@ -55,6 +56,7 @@ DOCUMENTS = (
     JsonDocument("Check of scenarios", ("thinsim scenarios check",), shapes.CheckedScenario, _ARRAY),
     JsonDocument("Pools", ("thinsim pool list", "thinsim pool status"), shapes.ListedPool, _ARRAY),
     JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line"),
+    JsonDocument("Storage stack", ("thinsim heights",), HeightsReport),
     JsonDocument("Emulated device-mapper", ("thinsim dm status",), shapes.DeviceMapperState),
     JsonDocument("Diagnosis", ("thinsim doctor",), shapes.Diagnosis),
     JsonDocument("Needs of a guest", ("thinsim vm probe",), Finding, _ARRAY),

@@ -8,8 +8,8 @@ from fuse_backing.mounts import MountEntry
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.text import parse_lines
 from thinsim.node.stack.block_view import BlockView
-from thinsim.node.stack.height import Height
-from thinsim.node.stack.mapped_tables import MappedTable
+from thinsim.node.stack.height import StackHeight
+from thinsim.node.stack.mapped_tables import LiveTable
 from thinsim.node.stack.places import DevicePlace, Machine, MountPlace
 from thinsim.node.stack.walking import stack_below
 
@@ -25,12 +25,12 @@ class MadeUpMachine:
     tables: dict[str, str] = field(default_factory=dict)
     mounts: list[MountEntry] = field(default_factory=list)
 
-    async def table_of(self, device: BlockView) -> MappedTable | None:
+    async def table_of(self, device: BlockView) -> LiveTable | None:
         text = self.tables.get(device.number)
         if text is None:
             return None
         lines = tuple(parse_lines(text))
-        return MappedTable(_SILENT, device.mapper_name, device.mapper_uuid, lines)
+        return LiveTable(_SILENT, device.mapper_name, device.mapper_uuid, lines)
 
     def add(self, number: str, name: str, *, on: str = "", granularity: int = 4096, most: int = GIB) -> Path:
         """Add a device of 1 GiB; *on* is the name of the disk of which it is a partition."""
@@ -59,7 +59,7 @@ class MadeUpMachine:
             self.tables[number] = table
         return folder
 
-    async def heights(self, start: str | MountEntry) -> Sequence[Height]:
+    async def heights(self, start: str | MountEntry) -> Sequence[StackHeight]:
         place = DevicePlace(start) if isinstance(start, str) else MountPlace(start)
         machine = Machine(sys=self.sys, tables=self, mounts=lambda: self.mounts)
         return (await stack_below(place, machine)).heights

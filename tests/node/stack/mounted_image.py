@@ -17,7 +17,7 @@ BTRFS = ("mkfs.btrfs", "-q", "-f")
 
 @dataclass(frozen=True)
 class MountedImage:
-    """A `MountedImage` is a file system with its mountpoint, its loop device and the image below that."""
+    """A `MountedImage` has a mountpoint, the loop device there, and the image below that."""
 
     root: Path
     device: Path

@@ -1,4 +1,4 @@
-"""Real mounts, files and devices have the right heights; what has none is one clear error."""
+"""Real mounts, files and devices have the right heights; a path without storage is one clear error."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from fuse_backing.mounts import mount_of
 from tests.nobody import as_nobody, python_of_nobody
 from tests.node.stack.mounted_image import EXT4, MIB, XFS, attached_image, mounted, mounted_image, run
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, ThinsimError, UnknownNameError
-from thinsim.node.stack.height import Kind
+from thinsim.node.stack.height import HeightKind
 from thinsim.node.stack.passing import least_sizes
 from thinsim.node.stack.probe import probe
 from thinsim.node.stack.verdict import Death
@@ -31,10 +31,10 @@ async def test_a_file_system_in_an_image_is_on_a_loop_device_on_the_image(tmp_pa
         (made.root / "folder").mkdir()
         found = await heights_of(made.root / "folder")
         assert [each.kind for each in found[:4]] == [
-            Kind.FILE_SYSTEM,
-            Kind.LOOP,
-            Kind.IMAGE,
-            Kind.FILE_SYSTEM,
+            HeightKind.FILE_SYSTEM,
+            HeightKind.LOOP,
+            HeightKind.IMAGE,
+            HeightKind.FILE_SYSTEM,
         ]
         names = [each.name for each in found[:3]]
         assert names == [str(made.root), str(made.device), str(made.image)]
@@ -63,7 +63,7 @@ async def test_a_file_a_bind_mount_and_the_device_lead_to_the_same_stack(tmp_pat
         (made.root / "file").write_bytes(os.urandom(MIB))
         run("sync", "-f", made.root)
         file = await heights_of(made.root / "file")
-        assert (file[0].kind, file[0].held) == (Kind.FILE, MIB)
+        assert (file[0].kind, file[0].held) == (HeightKind.FILE, MIB)
         assert [each.name for each in file[1:]] == [each.name for each in straight]
         assert [each.name for each in await heights_of(made.device)] == [each.name for each in straight[1:]]
 

@@ -1,4 +1,4 @@
-"""Discards shrink to whole units on their way down, and the least sizes are exactly those that live."""
+"""A discard shrinks to whole units on its way down, and the least sizes are exactly those that live."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinsim.node.stack.height import Height, Kind, Lower, QueueLimits
+from thinsim.node.stack.height import DeviceLimits, HeightKind, Lower, StackHeight
 from thinsim.node.stack.passing import least_sizes, obstacles, passages, whole_units
 from thinsim.ranges import Range, total
 
@@ -15,7 +15,7 @@ BLOCK = 64 << 10
 STEP = 4096
 
 
-def chain(*heights: Height) -> list[Height]:
+def chain(*heights: StackHeight) -> list[StackHeight]:
     """Return *heights*, each whole on the next one."""
     last = len(heights) - 1
     return [
@@ -24,15 +24,15 @@ def chain(*heights: Height) -> list[Height]:
     ]
 
 
-def file_system(shortest: int = 0) -> Height:
-    return Height(Kind.FILE_SYSTEM, "/mnt", unit=STEP, shortest=shortest)
+def file_system(shortest: int = 0) -> StackHeight:
+    return StackHeight(HeightKind.FILE_SYSTEM, "/mnt", unit=STEP, shortest=shortest)
 
 
-THIN = Height(Kind.THIN, "/dev/mapper/thin", unit=BLOCK)
-IMAGE = Height(Kind.IMAGE, "/image", unit=STEP)
+THIN = StackHeight(HeightKind.THIN, "/dev/mapper/thin", unit=BLOCK)
+IMAGE = StackHeight(HeightKind.IMAGE, "/image", unit=STEP)
 
 
-def passed(heights: Sequence[Height], *ranges: Range) -> list[int]:
+def passed(heights: Sequence[StackHeight], *ranges: Range) -> list[int]:
     return [passage.passed for passage in passages(heights, ranges)]
 
 
@@ -104,7 +104,9 @@ def test_a_file_system_discards_no_range_that_is_shorter_than_the_granularity_be
 
 
 def test_discards_die_at_the_first_height_that_takes_none() -> None:
-    closed = Height(Kind.CRYPT, "/dev/mapper/c", passes=False, reason="the table has no allow_discards")
+    closed = StackHeight(
+        HeightKind.CRYPT, "/dev/mapper/c", passes=False, reason="the table has no allow_discards"
+    )
     stack = chain(file_system(), closed, IMAGE)
     assert passed(stack, (0, BLOCK)) == [BLOCK, 0, 0]
     assert obstacles(stack) == [1]
@@ -113,13 +115,13 @@ def test_discards_die_at_the_first_height_that_takes_none() -> None:
 
 
 def test_a_discard_of_two_volumes_goes_to_both_disks_at_their_places() -> None:
-    upper = Height(
-        Kind.LINEAR,
+    upper = StackHeight(
+        HeightKind.LINEAR,
         "/dev/mapper/both",
         below=(Lower(1, 0, 10 * STEP, 100 * STEP), Lower(2, 10 * STEP, 10 * STEP, 200 * STEP)),
     )
-    limits = QueueLimits(512, BLOCK, STEP, 1 << 30, 1 << 30)
-    disks = [Height(Kind.DISK, name, unit=BLOCK, limits=limits) for name in ("/dev/a", "/dev/b")]
+    limits = DeviceLimits(512, BLOCK, STEP, 1 << 30, 1 << 30)
+    disks = [StackHeight(HeightKind.DISK, name, unit=BLOCK, limits=limits) for name in ("/dev/a", "/dev/b")]
     assert [each.arrived for each in passages([upper, *disks], [(0, 20 * STEP)])] == [
         20 * STEP,
         10 * STEP,

@@ -4,18 +4,18 @@ import pytest
 
 from tests.node.stack.test_stack_passing import BLOCK, STEP, chain, file_system
 from thinsim.node.stack.counting import HeightCount, counted_heights
-from thinsim.node.stack.height import Height, Kind, QueueLimits
+from thinsim.node.stack.height import DeviceLimits, HeightKind, StackHeight
 from thinsim.node.stack.verdict import Death, HeightEffect, effects_of, judge
 
-LIMITS = QueueLimits(512, BLOCK, 0, 1 << 30, 1 << 30)
+LIMITS = DeviceLimits(512, BLOCK, 0, 1 << 30, 1 << 30)
 STACK = chain(
     file_system(),
-    Height(Kind.THIN, "/dev/mapper/thin", unit=BLOCK, limits=LIMITS),
-    Height(Kind.THIN_POOL, "/dev/mapper/pool", pool_block=BLOCK, limits=LIMITS),
-    Height(Kind.LOOP, "/dev/loop0", limits=LIMITS),
-    Height(Kind.IMAGE, "/image", unit=STEP),
-    Height(Kind.FILE_SYSTEM, "/", unit=STEP),
-    Height(Kind.DISK, "/dev/sda", unit=STEP, limits=LIMITS),
+    StackHeight(HeightKind.THIN, "/dev/mapper/thin", unit=BLOCK, limits=LIMITS),
+    StackHeight(HeightKind.THIN_POOL, "/dev/mapper/pool", pool_block=BLOCK, limits=LIMITS),
+    StackHeight(HeightKind.LOOP, "/dev/loop0", limits=LIMITS),
+    StackHeight(HeightKind.IMAGE, "/image", unit=STEP),
+    StackHeight(HeightKind.FILE_SYSTEM, "/", unit=STEP),
+    StackHeight(HeightKind.DISK, "/dev/sda", unit=STEP, limits=LIMITS),
 )
 WHOLE = [(0, 4 * BLOCK)]
 FRAGMENT = [(STEP, 2 * BLOCK - STEP)]
@@ -56,8 +56,13 @@ def test_what_ended_at_the_thin_device_died_there(
 
 def test_what_a_height_that_passes_none_received_died_there() -> None:
     closed = list(STACK)
-    closed[2] = Height(
-        Kind.THIN_POOL, "/dev/mapper/pool", limits=LIMITS, passes=False, reason="off", below=STACK[2].below
+    closed[2] = StackHeight(
+        HeightKind.THIN_POOL,
+        "/dev/mapper/pool",
+        limits=LIMITS,
+        passes=False,
+        reason="off",
+        below=STACK[2].below,
     )
     freed = [HeightEffect(2, None, None, None, 4 * BLOCK)]
     found = judge(closed, WHOLE, [*effects(4 * BLOCK)[:1], *freed, *effects(0, 0, 0, 0)[2:]])

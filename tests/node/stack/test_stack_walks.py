@@ -6,7 +6,7 @@ import pytest
 
 from tests.node.stack.made_up_machine import GIB, MadeUpMachine, mount
 from thinsim.errors import ConflictError, EnvironmentLacksError
-from thinsim.node.stack.height import Kind, Lower
+from thinsim.node.stack.height import HeightKind, Lower
 
 SECTORS = GIB // 512
 
@@ -24,11 +24,11 @@ async def test_a_volume_over_two_partitions_of_one_disk_ends_at_the_disk_once(ma
     machine.add_mapped("253:0", "vg-root", table, uuid="LVM-x")
     found = await machine.heights(mount("253:0", "xfs", "/dev/mapper/vg-root"))
     assert [(each.kind, each.name) for each in found] == [
-        (Kind.FILE_SYSTEM, "/"),
-        (Kind.LINEAR, "/dev/mapper/vg-root"),
-        (Kind.PARTITION, "/dev/sda2"),
-        (Kind.PARTITION, "/dev/sda1"),
-        (Kind.DISK, "/dev/sda"),
+        (HeightKind.FILE_SYSTEM, "/"),
+        (HeightKind.LINEAR, "/dev/mapper/vg-root"),
+        (HeightKind.PARTITION, "/dev/sda2"),
+        (HeightKind.PARTITION, "/dev/sda1"),
+        (HeightKind.DISK, "/dev/sda"),
     ]
     assert found[1].volume == "vg/root"
     assert found[1].below == (Lower(3, 0, GIB, 1 << 20), Lower(2, GIB, GIB, 0))
@@ -51,7 +51,7 @@ async def test_an_array_without_device_mapper_has_its_members_below(machine: Mad
     for number, name in (("8:0", "sda"), ("8:16", "sdb")):
         (folder / "slaves" / name).symlink_to(machine.add(number, name))
     found = await machine.heights("9:0")
-    assert [each.kind for each in found] == [Kind.ARRAY, Kind.DISK, Kind.DISK]
+    assert [each.kind for each in found] == [HeightKind.ARRAY, HeightKind.DISK, HeightKind.DISK]
     assert found[0].reason == "discards are switched off in its queue (discard_max_bytes is 0)"
 
 
@@ -105,7 +105,7 @@ async def test_a_mapped_device_without_a_readable_table_goes_on_with_its_slaves(
     folder = machine.add_mapped("253:0", "closed", "")
     (folder / "slaves" / "sda").symlink_to(machine.add("8:0", "sda"))
     mapped, disk = await machine.heights("253:0")
-    assert (mapped.kind, mapped.name, disk.name) == (Kind.MAPPED, "/dev/mapper/closed", "/dev/sda")
+    assert (mapped.kind, mapped.name, disk.name) == (HeightKind.MAPPED, "/dev/mapper/closed", "/dev/sda")
     assert "install dmsetup" in mapped.note
 
 
@@ -157,6 +157,6 @@ async def test_a_file_system_of_another_machine_or_of_a_server_ends_the_walk(mac
     (remote,) = await machine.heights(mount("0:50", "nfs4", "server:/export"))
     assert remote.reason == "the driver of nfs4 sends no discards"
     (served,) = await machine.heights(mount("0:51", "fuse.sshfs", "host:"))
-    assert served.kind is Kind.FUSE
+    assert served.kind is HeightKind.FUSE
     (pool,) = await machine.heights(mount("0:52", "zfs", "tank/data"))
     assert pool.note == "the walk ends here: the devices of zfs are not known"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from thinsim.node.stack.height import QueueLimits
+from thinsim.node.stack.height import DeviceLimits
 from thinsim.units import SECTOR_SIZE
 
 SYS = Path("/sys")
@@ -28,7 +28,7 @@ class BlockView:
     """The kernel's name, such as ``sda1``."""
     size: int
     read_only: bool
-    limits: QueueLimits
+    limits: DeviceLimits
     parent: str | None = None
     """The device of which this one is a partition."""
     partition_start: int = 0
@@ -77,10 +77,10 @@ def _read(number: str, folder: Path) -> BlockView:
     )
 
 
-def _limits(folder: Path, queue: Path) -> QueueLimits:
+def _limits(folder: Path, queue: Path) -> DeviceLimits:
     # Linux 6.11 shows the alignment in the queue's folder as well, older kernels only in the device's.
     most = int(_text(queue / "discard_max_bytes", "0"))
-    return QueueLimits(
+    return DeviceLimits(
         logical_block=int(_text(queue / "logical_block_size", "512")),
         granularity=int(_text(queue / "discard_granularity", "0")),
         alignment=int(_text(folder / "discard_alignment", "0")),

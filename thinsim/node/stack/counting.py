@@ -11,12 +11,12 @@ from thinsim.block.kernel_view import Traffic, traffic_in
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.errors import InvalidValueError
 from thinsim.node.stack.block_view import SYS
-from thinsim.node.stack.height import Height, Kind
+from thinsim.node.stack.height import HeightKind, StackHeight
 from thinsim.node.stack.walking import Stack
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.status import parse_pool_status
 
-_FILES = (Kind.FILE, Kind.IMAGE)
+_FILES = (HeightKind.FILE, HeightKind.IMAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class HeightCount:
     """Bytes in the used blocks of a pool, or bytes that the host has allocated for a file."""
 
 
-def counted_heights(heights: Sequence[Height]) -> list[int]:
+def counted_heights(heights: Sequence[StackHeight]) -> list[int]:
     """Return the indexes of the heights that can be counted: those down to the next file system.
 
     A hole in an image frees space of the file system that has it. That file system passes it on in its own
@@ -39,7 +39,7 @@ def counted_heights(heights: Sequence[Height]) -> list[int]:
     """
     reached = {0}
     for number, height in enumerate(heights):
-        if number in reached and (number == 0 or height.kind is not Kind.FILE_SYSTEM):
+        if number in reached and (number == 0 or height.kind is not HeightKind.FILE_SYSTEM):
             reached.update(lower.height for lower in height.below)
     return [
         number
@@ -66,18 +66,22 @@ async def _count(stack: Stack, number: int) -> HeightCount:
         return HeightCount(held=await trio.to_thread.run_sync(_allocated, Path(height.name)))
     held = None
     table = stack.tables.get(number)
-    if height.kind is Kind.THIN_POOL and table is not None and height.pool_block is not None:
+    if height.kind is HeightKind.THIN_POOL and table is not None and height.pool_block is not None:
         try:
             held = parse_pool_status(await table.status()).used_data * height.pool_block
         except InvalidValueError:
             held = None
-    if height.kind is Kind.THIN_POOL and table is not None and isinstance(table.dm, EmulatedDeviceMapper):
+    if (
+        height.kind is HeightKind.THIN_POOL
+        and table is not None
+        and isinstance(table.dm, EmulatedDeviceMapper)
+    ):
         return HeightCount(held=held)  # no request goes through the node of an emulated pool
     seen = _traffic(height)
     return HeightCount(held=held) if seen is None else HeightCount(seen.discards, seen.discarded_bytes, held)
 
 
-def _traffic(height: Height) -> Traffic | None:
+def _traffic(height: StackHeight) -> Traffic | None:
     """Return the counters of a device; None for another height, or if the device has just gone."""
     if height.device is None or height.limits is None:
         return None

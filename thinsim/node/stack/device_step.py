@@ -8,16 +8,16 @@ from thinsim.block.loop import file_of
 from thinsim.dm.names import MAPPER
 from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.node.stack.block_view import BlockView, view_of
-from thinsim.node.stack.height import Height, Kind, QueueLimits
-from thinsim.node.stack.mapped_tables import MappedTable
-from thinsim.node.stack.places import DevicePlace, FilePlace, Machine, Part, Step
+from thinsim.node.stack.height import DeviceLimits, HeightKind, StackHeight
+from thinsim.node.stack.mapped_tables import LiveTable
+from thinsim.node.stack.places import DevicePlace, FilePlace, Machine, Part, WalkStep
 from thinsim.node.stack.targets import read_targets, volume_name
 from thinsim.thin.status import parse_pool_status
 
 _DELETED = " (deleted)"
 
 
-async def device_step(place: DevicePlace, machine: Machine) -> Step:
+async def device_step(place: DevicePlace, machine: Machine) -> WalkStep:
     """Describe the device. Raises EnvironmentLacksError if the kernel has no such device."""
     view = view_of(place.number, machine.sys)
     if view is None:
@@ -32,19 +32,19 @@ async def device_step(place: DevicePlace, machine: Machine) -> Step:
         return _loop(view, view.loop.file, view.loop.offset)
     if view.parent is not None:
         below = Part(DevicePlace(view.parent), length=view.size, start=view.partition_start)
-        return Step(_height(view, Kind.PARTITION), (below,))
+        return WalkStep(_height(view, HeightKind.PARTITION), (below,))
     if view.slaves:
-        kind = Kind.MAPPED if view.mapper_name else Kind.ARRAY
+        kind = HeightKind.MAPPED if view.mapper_name else HeightKind.ARRAY
         note = "its table cannot be read: install dmsetup, and run as root" if view.mapper_name else ""
         parts = tuple(Part(DevicePlace(number)) for number in view.slaves)
-        return Step(_height(view, kind, note=note), parts)
-    return Step(_height(view, Kind.DISK))
+        return WalkStep(_height(view, kind, note=note), parts)
+    return WalkStep(_height(view, HeightKind.DISK))
 
 
-async def _mapped(view: BlockView, table: MappedTable) -> Step:
+async def _mapped(view: BlockView, table: LiveTable) -> WalkStep:
     targets = read_targets(table.lines)
     reason = targets.reason
-    if targets.kind is Kind.THIN_POOL and not reason:
+    if targets.kind is HeightKind.THIN_POOL and not reason:
         with suppress(InvalidValueError):
             if parse_pool_status(await table.status()).discard == "no_discard_passdown":
                 reason = "the pool has switched off passdown: its data device cannot discard a whole block"
@@ -61,10 +61,10 @@ async def _mapped(view: BlockView, table: MappedTable) -> Step:
     parts = (
         Part(DevicePlace(lower.device), lower.begin, lower.length, lower.start) for lower in targets.lower
     )
-    return Step(height, tuple(parts), table)
+    return WalkStep(height, tuple(parts), table)
 
 
-def _loop(view: BlockView, file: str, offset: int) -> Step:
+def _loop(view: BlockView, file: str, offset: int) -> WalkStep:
     node = Path("/dev") / view.name
     deleted = file.endswith(_DELETED)
     identity = None
@@ -77,13 +77,13 @@ def _loop(view: BlockView, file: str, offset: int) -> Step:
         finally:
             os.close(fd)
     path = Path(file.removesuffix(_DELETED) if deleted else file)
-    place = FilePlace(path, Kind.IMAGE, identity)
-    return Step(_height(view, Kind.LOOP), (Part(place, length=view.size, start=offset),))
+    place = FilePlace(path, HeightKind.IMAGE, identity)
+    return WalkStep(_height(view, HeightKind.LOOP), (Part(place, length=view.size, start=offset),))
 
 
 def _height(
     view: BlockView,
-    kind: Kind,
+    kind: HeightKind,
     *,
     name: str = "",
     type: str = "",
@@ -92,10 +92,10 @@ def _height(
     pool_block: int | None = None,
     reason: str = "",
     note: str = "",
-) -> Height:
+) -> StackHeight:
     why = reason or _obstacle(view.limits, read_only=view.read_only)
     usual = MAPPER / view.mapper_name if view.mapper_name else Path("/dev") / view.name.replace("!", "/")
-    return Height(
+    return StackHeight(
         kind=kind,
         name=name or str(usual),
         device=view.number,
@@ -111,7 +111,7 @@ def _height(
     )
 
 
-def _obstacle(limits: QueueLimits, *, read_only: bool) -> str:
+def _obstacle(limits: DeviceLimits, *, read_only: bool) -> str:
     if read_only:
         return "it is read-only"
     if limits.max_bytes:

@@ -14,14 +14,14 @@ from thinsim.node.stack.file_systems import (
     options_of,
     upper_directory,
 )
-from thinsim.node.stack.height import Height, Kind
-from thinsim.node.stack.places import DevicePlace, FilePlace, Machine, MountPlace, Part, Step
+from thinsim.node.stack.height import HeightKind, StackHeight
+from thinsim.node.stack.places import DevicePlace, FilePlace, Machine, MountPlace, Part, WalkStep
 
 _NOT_A_DEVICE = "0:"
 """The beginning of the number of a file system that the kernel keeps without a device."""
 
 
-def file_step(place: FilePlace, machine: Machine) -> Step:
+def file_step(place: FilePlace, machine: Machine) -> WalkStep:
     """Describe a file. One that cannot be reached by its path is on the file system with its number."""
     size = held = None
     note = ""
@@ -34,14 +34,14 @@ def file_step(place: FilePlace, machine: Machine) -> Step:
         note = "the file has no name here: it is deleted, replaced, or in another mount namespace"
         if place.identity is not None:
             mount = _mount_of_device(place.identity[0], machine)
-    height = Height(place.kind, str(place.path), size=size, held=held, note=note)
+    height = StackHeight(place.kind, str(place.path), size=size, held=held, note=note)
     if mount is None:
-        return Step(height)
+        return WalkStep(height)
     # The places of the file's blocks on the file system are anywhere.
-    return Step(height, (Part(MountPlace(mount, place.path)),))
+    return WalkStep(height, (Part(MountPlace(mount, place.path)),))
 
 
-def mount_step(place: MountPlace, machine: Machine) -> Step:
+def mount_step(place: MountPlace, machine: Machine) -> WalkStep:
     """Describe a file system, and name the device, the directory or the file system below it."""
     mount = place.mount
     if mount.fstype == FSTYPE:
@@ -50,7 +50,7 @@ def mount_step(place: MountPlace, machine: Machine) -> Step:
         return _overlay(mount, machine)
     options = options_of(mount)
     if mount.fstype.startswith("fuse.") or mount.fstype == "fuse":
-        return Step(_fuse(place, options))
+        return WalkStep(_fuse(place, options))
     devices = _devices(mount, machine)
     why = note = ""
     if devices:
@@ -64,8 +64,8 @@ def mount_step(place: MountPlace, machine: Machine) -> Step:
     else:
         note = f"the walk ends here: the devices of {mount.fstype} are not known"
     unit, size = _measures(mount)
-    height = Height(
-        Kind.FILE_SYSTEM,
+    height = StackHeight(
+        HeightKind.FILE_SYSTEM,
         str(mount.mountpoint),
         mount.device,
         mount.fstype,
@@ -77,21 +77,23 @@ def mount_step(place: MountPlace, machine: Machine) -> Step:
         note=note,
     )
     start = 0 if len(devices) == 1 and mount.fstype != "btrfs" else None
-    return Step(height, tuple(Part(DevicePlace(number), start=start) for number in devices))
+    return WalkStep(height, tuple(Part(DevicePlace(number), start=start) for number in devices))
 
 
-def _store(place: MountPlace) -> Step:
+def _store(place: MountPlace) -> WalkStep:
     mount, directory = place.mount, Path(place.mount.source)
-    height = Height(Kind.STORE, str(mount.mountpoint), mount.device, mount.fstype, options=options_of(mount))
+    height = StackHeight(
+        HeightKind.STORE, str(mount.mountpoint), mount.device, mount.fstype, options=options_of(mount)
+    )
     name = place.file.relative_to(mount.mountpoint) if place.file else Path()
-    return Step(height, (Part(FilePlace(directory / name), start=0),))
+    return WalkStep(height, (Part(FilePlace(directory / name), start=0),))
 
 
-def _overlay(mount: MountEntry, machine: Machine) -> Step:
+def _overlay(mount: MountEntry, machine: Machine) -> WalkStep:
     upper = upper_directory(mount)
     why = "" if upper else "the overlay is read-only: it has no upperdir"
-    height = Height(
-        Kind.FILE_SYSTEM,
+    height = StackHeight(
+        HeightKind.FILE_SYSTEM,
         str(mount.mountpoint),
         mount.device,
         mount.fstype,
@@ -103,19 +105,19 @@ def _overlay(mount: MountEntry, machine: Machine) -> Step:
     below = mount_of(Path(os.path.realpath(upper)), machine.mounts()) if upper else None
     # An overlay whose upperdir is in another mount namespace must not be below itself.
     if below is None or below.device == mount.device:
-        return Step(height)
-    return Step(height, (Part(MountPlace(below)),))
+        return WalkStep(height)
+    return WalkStep(height, (Part(MountPlace(below)),))
 
 
-def _fuse(place: MountPlace, options: tuple[str, ...]) -> Height:
+def _fuse(place: MountPlace, options: tuple[str, ...]) -> StackHeight:
     mount = place.mount
     why = (
         ""
         if place.file
         else "a FUSE file system sends no discards: its server sees hole punches in files only"
     )
-    return Height(
-        Kind.FUSE,
+    return StackHeight(
+        HeightKind.FUSE,
         str(mount.mountpoint),
         mount.device,
         mount.fstype,

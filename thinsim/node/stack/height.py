@@ -1,11 +1,11 @@
-"""A `Height` is one layer of a storage stack: a file system, a device, a file or a server."""
+"""A `StackHeight` is one layer of a storage stack: a file system, a device, a file or a server."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
-class Kind(Enum):
-    """A `Kind` is the kind of a height."""
+class HeightKind(Enum):
+    """A `HeightKind` is the kind of a height."""
 
     FILE_SYSTEM = "file system"
     FILE = "file"
@@ -31,8 +31,8 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """A `QueueLimits` has the limits of a device's queue in bytes (Documentation/ABI/stable/sysfs-block)."""
+class DeviceLimits:
+    """A `DeviceLimits` has the limits of a device's queue in bytes (Documentation/ABI/stable/sysfs-block)."""
 
     logical_block: int
     """The smallest unit that the device can address."""
@@ -61,10 +61,10 @@ class Lower:
 
 
 @dataclass(frozen=True, slots=True)
-class Height:
-    """A `Height` is one layer of the stack. Sizes are bytes; a value that does not apply is null."""
+class StackHeight:
+    """A `StackHeight` is one layer of the stack. Sizes are bytes; a value that does not apply is null."""
 
-    kind: Kind
+    kind: HeightKind
     """The kind of the height."""
     name: str
     """The mountpoint, the node of the device, or the path of the file."""
@@ -76,7 +76,7 @@ class Height:
     """The name of an LVM volume, `group/volume`; otherwise empty."""
     size: int | None = None
     """The size of the device, of the file or of the file system."""
-    limits: QueueLimits | None = None
+    limits: DeviceLimits | None = None
     """The limits of the device's queue."""
     unit: int = 1
     """Discards free or pass on whole units of this size only."""

@@ -27,8 +27,8 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class MappedTable:
-    """A `MappedTable` is a device's live table, and the device-mapper that has the device."""
+class LiveTable:
+    """A `LiveTable` is a device's live table, and the device-mapper that has the device."""
 
     dm: DeviceMapper
     name: str
@@ -45,14 +45,14 @@ class MappedTable:
 class TableSource(Protocol):
     """A `TableSource` finds the tables of mapped devices."""
 
-    async def table_of(self, device: BlockView) -> MappedTable | None:
+    async def table_of(self, device: BlockView) -> LiveTable | None:
         """Return the table of *device*; None if it is not mapped, or if nobody answers."""
 
 
 class MappedTables:
     """`MappedTables` asks the machine's dmsetup and the daemons of the emulated device-mapper."""
 
-    async def table_of(self, device: BlockView) -> MappedTable | None:
+    async def table_of(self, device: BlockView) -> LiveTable | None:
         if device.mapper_name:
             return await _kernels(device)
         if device.loop is not None:
@@ -60,16 +60,16 @@ class MappedTables:
         return None
 
 
-async def _kernels(device: BlockView) -> MappedTable | None:
+async def _kernels(device: BlockView) -> LiveTable | None:
     try:
         dm = KernelDeviceMapper()
         lines = parse_lines(await dm.table(device.mapper_name))
     except (EnvironmentLacksError, DeviceMapperError):
         return None
-    return MappedTable(dm, device.mapper_name, device.mapper_uuid, tuple(lines))
+    return LiveTable(dm, device.mapper_name, device.mapper_uuid, tuple(lines))
 
 
-async def _emulated(device: BlockView, file: Path) -> MappedTable | None:
+async def _emulated(device: BlockView, file: Path) -> LiveTable | None:
     mount = mount_of(file)
     if mount is None or mount.fstype != _VOLUMES:
         return None
@@ -79,7 +79,7 @@ async def _emulated(device: BlockView, file: Path) -> MappedTable | None:
             info = await dm.info(file.name)
             if f"{info.major}:{info.minor}" == device.number:
                 lines = parse_lines(await dm.table(info.name))
-                return MappedTable(dm, info.name, info.uuid, tuple(lines))
+                return LiveTable(dm, info.name, info.uuid, tuple(lines))
     return None
 
 

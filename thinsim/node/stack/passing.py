@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fuse_backing.allocation import merged
-from thinsim.node.stack.height import Height, Kind, Lower
+from thinsim.node.stack.height import HeightKind, Lower, StackHeight
 from thinsim.ranges import Range, total
 from thinsim.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A `Passage` is what one height does with the discards that arrive there."""
+class HeightPassage:
+    """A `HeightPassage` is what one height does with the discards that arrive there."""
 
     height: int
     """The index of the height."""
@@ -42,8 +42,10 @@ class LeastSizes:
 
 
 def passages(
-    heights: Sequence[Height], ranges: Iterable[Range], shared: Callable[[Range], bool] = lambda block: False
-) -> list[Passage]:
+    heights: Sequence[StackHeight],
+    ranges: Iterable[Range],
+    shared: Callable[[Range], bool] = lambda block: False,
+) -> list[HeightPassage]:
     """Return what becomes of discards of *ranges* at the top, for each height in order.
 
     *ranges* are sorted and disjoint, in bytes of the first height. *shared* is asked for each data block of a
@@ -59,22 +61,22 @@ def passages(
         there = merged(sorted(arriving[number]))
         freed, reason = _kept(height, there)
         onward = freed
-        if height.kind is Kind.THIN and height.unit > 1:
+        if height.kind is HeightKind.THIN and height.unit > 1:
             onward = _not_shared(freed, height.unit, shared)
             if onward != freed:
                 reason = reason or "another thin device shares some of the data blocks"
-        found.append(Passage(number, total(there), total(onward), reason))
+        found.append(HeightPassage(number, total(there), total(onward), reason))
         for lower in height.below:
             arriving[lower.height] += _moved(onward, lower)
     return found
 
 
-def obstacles(heights: Sequence[Height]) -> list[int]:
+def obstacles(heights: Sequence[StackHeight]) -> list[int]:
     """Return the indexes of the heights at which all discards die, from the top."""
     return [number for number, height in enumerate(heights) if not height.passes]
 
 
-def least_sizes(heights: Sequence[Height]) -> LeastSizes | None:
+def least_sizes(heights: Sequence[StackHeight]) -> LeastSizes | None:
     """Return the smallest discards that live to the lowest height; None if none does.
 
     A discard begins at any multiple of the unit of the first height.
@@ -103,12 +105,12 @@ def whole_units(ranges: Iterable[Range], unit: int, first: int = 0) -> list[Rang
     return inside
 
 
-def _kept(height: Height, ranges: list[Range]) -> tuple[list[Range], str]:
+def _kept(height: StackHeight, ranges: list[Range]) -> tuple[list[Range], str]:
     """Return the ranges that a height frees or passes on, and the reason if it drops a part."""
     if not ranges or not height.passes:
         return [], height.reason if ranges else ""
     long = [(start, end) for start, end in ranges if end - start >= height.shortest]
-    first = height.limits.alignment if height.kind is Kind.DISK and height.limits is not None else 0
+    first = height.limits.alignment if height.kind is HeightKind.DISK and height.limits is not None else 0
     kept = whole_units(long, height.unit, first)
     if kept == ranges:
         return kept, ""

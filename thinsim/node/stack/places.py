@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fuse_backing.mounts import FSTYPE, MountEntry, mounts
 from thinsim.node.stack.block_view import SYS
-from thinsim.node.stack.height import Height, Kind
-from thinsim.node.stack.mapped_tables import MappedTable, MappedTables, TableSource
+from thinsim.node.stack.height import HeightKind, StackHeight
+from thinsim.node.stack.mapped_tables import LiveTable, MappedTables, TableSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FilePlace:
     """A `FilePlace` is a regular file, by its path and, if known, by the number of its device and inode."""
 
     path: Path
-    kind: Kind = Kind.FILE
+    kind: HeightKind = HeightKind.FILE
     identity: tuple[int, int] | None = None
 
     @property
@@ -74,10 +74,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A `Step` is a height without its heights below, and the places to go on to."""
+class WalkStep:
+    """A `WalkStep` is a height without its heights below, and the places to go on to."""
 
-    height: Height
+    height: StackHeight
     below: tuple[Part, ...] = ()
-    table: MappedTable | None = None
+    table: LiveTable | None = None
     """The table of a mapped device."""

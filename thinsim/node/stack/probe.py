@@ -12,7 +12,7 @@ from fuse_backing.mounts import mounts
 from thinsim.errors import ConflictError, EnvironmentLacksError, InvalidValueError
 from thinsim.node.stack.counting import counted_heights
 from thinsim.node.stack.file_systems import OVERLAY
-from thinsim.node.stack.height import Kind
+from thinsim.node.stack.height import HeightKind
 from thinsim.node.stack.passing import least_sizes
 from thinsim.node.stack.trial import Trial, try_discard
 from thinsim.node.stack.walking import Stack
@@ -85,7 +85,7 @@ def _check(path: Path, stack: Stack) -> None:
             f"{path} is on an overlay, which takes no fstrim; probe the file system of its upperdir, run: "
             f"thinsim heights --probe {below}"
         )
-    if top.kind is not Kind.FILE_SYSTEM or not top.passes:
+    if top.kind is not HeightKind.FILE_SYSTEM or not top.passes:
         raise ConflictError(f"{path} cannot be probed: {top.reason or f'it is on a {top.kind.value}'}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
-from thinsim.node.stack.height import Height
+from thinsim.node.stack.height import StackHeight
 from thinsim.node.stack.passing import LeastSizes, least_sizes, obstacles
 from thinsim.node.stack.probe import Probe
 
@@ -16,7 +16,7 @@ class HeightsReport:
 
     path: str
     """The path of the command line."""
-    heights: tuple[Height, ...]
+    heights: tuple[StackHeight, ...]
     """The heights. Each one is before all the heights below it."""
     dies_at: tuple[int, ...]
     """The indexes of the heights at which all discards die, by their limits; empty if none does."""
@@ -37,7 +37,7 @@ class HeightsReport:
         return asdict(self, dict_factory=_plain)
 
 
-def heights_report(path: Path, heights: Sequence[Height], probe: Probe | None = None) -> HeightsReport:
+def heights_report(path: Path, heights: Sequence[StackHeight], probe: Probe | None = None) -> HeightsReport:
     """Return the report on *heights*, which were found from *path*. Pure."""
     return HeightsReport(str(path), tuple(heights), tuple(obstacles(heights)), least_sizes(heights), probe)
 

@@ -3,29 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from thinsim.node.stack.height import Height, Kind
+from thinsim.node.stack.height import HeightKind, StackHeight
 from thinsim.units import format_size
 
 
-def settled(height: Height, below: Sequence[Height]) -> Height:
+def settled(height: StackHeight, below: Sequence[StackHeight]) -> StackHeight:
     """Return *height* with its unit, its shortest discard and the obstacles that *below* causes."""
     match height.kind:
-        case Kind.THIN:
+        case HeightKind.THIN:
             return _thin(height, below)
-        case Kind.THIN_POOL:
+        case HeightKind.THIN_POOL:
             return _pool(height, below)
-        case Kind.FILE | Kind.IMAGE | Kind.STORE:
+        case HeightKind.FILE | HeightKind.IMAGE | HeightKind.STORE:
             return replace(height, unit=max((each.unit for each in below), default=1))
-        case Kind.FILE_SYSTEM:
+        case HeightKind.FILE_SYSTEM:
             granules = [each.limits.granularity for each in below if each.limits is not None]
             return replace(height, shortest=max(granules, default=0))
-        case Kind.DISK if height.limits is not None:
+        case HeightKind.DISK if height.limits is not None:
             return replace(height, unit=max(height.limits.granularity, 1))
     return height
 
 
-def _thin(height: Height, below: Sequence[Height]) -> Height:
-    pool = next((each for each in below if each.kind is Kind.THIN_POOL), None)
+def _thin(height: StackHeight, below: Sequence[StackHeight]) -> StackHeight:
+    pool = next((each for each in below if each.kind is HeightKind.THIN_POOL), None)
     if pool is None:
         return height
     height = replace(height, unit=pool.pool_block or 1)
@@ -34,7 +34,7 @@ def _thin(height: Height, below: Sequence[Height]) -> Height:
     return height
 
 
-def _pool(height: Height, below: Sequence[Height]) -> Height:
+def _pool(height: StackHeight, below: Sequence[StackHeight]) -> StackHeight:
     data = next((each for each in below if each.limits is not None), None)
     if data is None or data.limits is None or height.pool_block is None or "no_discard" in height.reason:
         return height
@@ -47,5 +47,5 @@ def _pool(height: Height, below: Sequence[Height]) -> Height:
     return height
 
 
-def _stopped(height: Height, reason: str) -> Height:
+def _stopped(height: StackHeight, reason: str) -> StackHeight:
     return replace(height, passes=False, reason=reason)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from thinsim.node.stack.height import Height
+from thinsim.node.stack.height import StackHeight
 from thinsim.node.stack.probe import Probe
 from thinsim.node.stack.report import HeightsReport
 from thinsim.node.stack.trial import Trial
@@ -13,7 +13,7 @@ from thinsim.units import format_size
 _RELEVANT = ("ro", "discard", "nodiscard", "ignore_discard", "no_discard_passdown", "allow_discards")
 
 
-def heights_table(heights: Sequence[Height]) -> Table:
+def heights_table(heights: Sequence[StackHeight]) -> Table:
     """Return a table with one row per height, from the top."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "height", "name"):
@@ -43,7 +43,7 @@ def heights_table(heights: Sequence[Height]) -> Table:
     return table
 
 
-def trial_table(heights: Sequence[Height], trial: Trial) -> Table:
+def trial_table(heights: Sequence[StackHeight], trial: Trial) -> Table:
     """Return a table with the effects of *trial* at the heights that have counts."""
     extents = "extent" if trial.extents == 1 else "extents"
     least = f", fstrim -m {trial.minimum}" if trial.minimum else ""
@@ -84,7 +84,7 @@ def summary(report: HeightsReport) -> Iterator[str]:
         yield f"{live}; those from {aligned} on live only if they are aligned, because {limit}."
 
 
-def trial_summary(heights: Sequence[Height], trial: Trial) -> str:
+def trial_summary(heights: Sequence[StackHeight], trial: Trial) -> str:
     """Return a sentence on the end of *trial*."""
     if trial.death is None:
         last = trial.effects[-1].height if trial.effects else 0
@@ -102,22 +102,22 @@ def probe_summary(probe: Probe) -> Iterator[str]:
         yield f"A file of {format_size(probe.smallest_that_lived)} would have lived, as a trial shows."
 
 
-def _kind(height: Height) -> str:
+def _kind(height: StackHeight) -> str:
     """Return the kind of a height, with the type of a file system or of an unusual target."""
     return (
         height.kind.value if height.type in ("", height.kind.value) else f"{height.kind.value} {height.type}"
     )
 
 
-def _name(height: Height) -> str:
+def _name(height: StackHeight) -> str:
     return f"{height.name} ({height.volume})" if height.volume else height.name
 
 
-def _place(heights: Sequence[Height], number: int) -> str:
+def _place(heights: Sequence[StackHeight], number: int) -> str:
     return f"height {number}, {_kind(heights[number])} {heights[number].name}"
 
 
-def _options(height: Height) -> list[str]:
+def _options(height: StackHeight) -> list[str]:
     return [option for option in height.options if option.split("=")[0] in _RELEVANT]
 
 

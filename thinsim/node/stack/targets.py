@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from thinsim.dm.text import TableLine
-from thinsim.node.stack.height import Kind
+from thinsim.node.stack.height import HeightKind
 from thinsim.thin.table import POOL_TARGET, THIN_TARGET
 from thinsim.units import SECTOR_SIZE
 
@@ -20,8 +20,8 @@ _LVM_UUID = "LVM-"
 
 
 @dataclass(frozen=True, slots=True)
-class LowerDevice:
-    """A `LowerDevice` is a part of a mapped device, and its place on a lower device, in bytes."""
+class TargetPart:
+    """A `TargetPart` is a part of a mapped device, and its place on a lower device, in bytes."""
 
     device: str
     begin: int
@@ -34,9 +34,9 @@ class LowerDevice:
 class TargetView:
     """A `TargetView` has the facts about discards of a mapped device's table."""
 
-    kind: Kind
+    kind: HeightKind
     types: str
-    lower: tuple[LowerDevice, ...]
+    lower: tuple[TargetPart, ...]
     options: tuple[str, ...] = ()
     block: int | None = None
     """The block of a thin pool, in bytes."""
@@ -49,7 +49,7 @@ def read_targets(lines: Sequence[TableLine]) -> TargetView:
     views = [_READERS.get(line.kind, _other)(line, line.arguments.split()) for line in lines]
     kinds = {view.kind for view in views}
     return TargetView(
-        kind=kinds.pop() if len(kinds) == 1 else Kind.MAPPED,
+        kind=kinds.pop() if len(kinds) == 1 else HeightKind.MAPPED,
         types=", ".join(dict.fromkeys(line.kind for line in lines)) or "no table",
         lower=tuple(lower for view in views for lower in view.lower),
         options=tuple(dict.fromkeys(word for view in views for word in view.options)),
@@ -71,7 +71,7 @@ def volume_name(name: str, uuid: str) -> str:
 
 def _view(
     line: TableLine,
-    kind: Kind,
+    kind: HeightKind,
     devices: Iterable[tuple[str, int | None]],
     *,
     options: Sequence[str] = (),
@@ -79,21 +79,21 @@ def _view(
     block: int | None = None,
 ) -> TargetView:
     begin, length = line.start * SECTOR_SIZE, line.length * SECTOR_SIZE
-    lower = tuple(LowerDevice(device, begin, length, start) for device, start in devices)
+    lower = tuple(TargetPart(device, begin, length, start) for device, start in devices)
     return TargetView(kind, line.kind, lower, tuple(options), block, reason)
 
 
 def _linear(line: TableLine, words: Sequence[str]) -> TargetView:
-    return _view(line, Kind.LINEAR, [(words[0], int(words[1]) * SECTOR_SIZE)])
+    return _view(line, HeightKind.LINEAR, [(words[0], int(words[1]) * SECTOR_SIZE)])
 
 
 def _striped(line: TableLine, words: Sequence[str]) -> TargetView:
-    return _view(line, Kind.STRIPED, [(device, None) for device in words[2::2]])
+    return _view(line, HeightKind.STRIPED, [(device, None) for device in words[2::2]])
 
 
 def _thin(line: TableLine, words: Sequence[str]) -> TargetView:
     # Discards never go to an external origin.
-    return _view(line, Kind.THIN, [(words[0], None)])
+    return _view(line, HeightKind.THIN, [(words[0], None)])
 
 
 def _thin_pool(line: TableLine, words: Sequence[str]) -> TargetView:
@@ -104,26 +104,26 @@ def _thin_pool(line: TableLine, words: Sequence[str]) -> TargetView:
     elif _PASSDOWN in features:
         reason = f"the pool's table has {_PASSDOWN}"
     block = int(words[2]) * SECTOR_SIZE
-    return _view(line, Kind.THIN_POOL, [(words[1], None)], options=features, reason=reason, block=block)
+    return _view(line, HeightKind.THIN_POOL, [(words[1], None)], options=features, reason=reason, block=block)
 
 
 def _crypt(line: TableLine, words: Sequence[str]) -> TargetView:
     options = words[6:]
     reason = "" if _CRYPT_OPTION in options else f"the table has no {_CRYPT_OPTION}"
     device = (words[3], int(words[4]) * SECTOR_SIZE)
-    return _view(line, Kind.CRYPT, [device], options=options, reason=reason)
+    return _view(line, HeightKind.CRYPT, [device], options=options, reason=reason)
 
 
 def _cache(line: TableLine, words: Sequence[str]) -> TargetView:
     count = int(words[4])
     features = words[5 : 5 + count]
     reason = f"the table has {_PASSDOWN}" if _PASSDOWN in features else ""
-    return _view(line, Kind.CACHE, [(words[2], 0)], options=features, reason=reason)
+    return _view(line, HeightKind.CACHE, [(words[2], 0)], options=features, reason=reason)
 
 
 def _other(line: TableLine, words: Sequence[str]) -> TargetView:
     devices = dict.fromkeys(word for word in words if _NUMBER.fullmatch(word))
-    return _view(line, Kind.MAPPED, [(device, None) for device in devices])
+    return _view(line, HeightKind.MAPPED, [(device, None) for device in devices])
 
 
 _READERS: Mapping[str, Callable[[TableLine, Sequence[str]], TargetView]] = {

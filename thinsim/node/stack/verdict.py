@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from thinsim.node.stack.counting import HeightCount, counted_heights
-from thinsim.node.stack.height import Height
+from thinsim.node.stack.height import StackHeight
 from thinsim.node.stack.passing import passages
 from thinsim.ranges import Range
 from thinsim.units import format_size
@@ -56,7 +56,10 @@ def effects_of(
 
 
 def judge(
-    heights: Sequence[Height], ranges: Sequence[Range], effects: Sequence[HeightEffect], refused: str = ""
+    heights: Sequence[StackHeight],
+    ranges: Sequence[Range],
+    effects: Sequence[HeightEffect],
+    refused: str = "",
 ) -> Death | None:
     """Return where discards of *ranges* died; None if some bytes arrived at the lowest height counted.
 
@@ -86,7 +89,7 @@ def judge(
     )
 
 
-def _below(heights: Sequence[Height], number: int) -> set[int]:
+def _below(heights: Sequence[StackHeight], number: int) -> set[int]:
     """Return the indexes of all heights below *number*."""
     found: set[int] = set()
     for lower in heights[number].below:

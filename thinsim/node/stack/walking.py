@@ -17,9 +17,9 @@ from thinsim.machine.root import if_not_root
 from thinsim.node.stack.device_step import device_step
 from thinsim.node.stack.file_step import file_step, mount_step
 from thinsim.node.stack.file_systems import OVERLAY, REMOTE
-from thinsim.node.stack.height import Height, Lower
-from thinsim.node.stack.mapped_tables import MappedTable
-from thinsim.node.stack.places import DevicePlace, FilePlace, Machine, MountPlace, Place, Step
+from thinsim.node.stack.height import Lower, StackHeight
+from thinsim.node.stack.mapped_tables import LiveTable
+from thinsim.node.stack.places import DevicePlace, FilePlace, Machine, MountPlace, Place, WalkStep
 from thinsim.node.stack.settling import settled
 
 _FILE_SYSTEMS = Path("/proc/filesystems")
@@ -29,11 +29,11 @@ _FILE_SYSTEMS = Path("/proc/filesystems")
 class Stack:
     """A `Stack` has the heights from the top to the lowest, and the tables of the mapped devices by index."""
 
-    heights: tuple[Height, ...]
-    tables: dict[int, MappedTable]
+    heights: tuple[StackHeight, ...]
+    tables: dict[int, LiveTable]
 
 
-async def heights_of(path: Path) -> Sequence[Height]:
+async def heights_of(path: Path) -> Sequence[StackHeight]:
     """Return the heights from *path* down to the lowest that can be seen, as :func:`stack_of` finds them."""
     return (await stack_of(path)).heights
 
@@ -95,7 +95,7 @@ class _Walk:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, WalkStep] = {}
         self._open: list[str] = []
 
     async def enter(self, place: Place) -> None:
@@ -112,7 +112,7 @@ class _Walk:
         self._open.pop()
         self._steps[place.key] = step
 
-    async def _step(self, place: Place) -> Step:
+    async def _step(self, place: Place) -> WalkStep:
         match place:
             case DevicePlace():
                 return await device_step(place, self._machine)
@@ -125,7 +125,7 @@ class _Walk:
         """Return the visited heights, settled, from the top to the lowest."""
         keys = list(self._steps)
         index = {key: len(keys) - 1 - place for place, key in enumerate(keys)}
-        done: dict[str, Height] = {}
+        done: dict[str, StackHeight] = {}
         for key in keys:  # the lowest first
             step = self._steps[key]
             parts = (Lower(index[part.place.key], part.begin, part.length, part.start) for part in step.below)
