@@ -55,7 +55,7 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
 
 
 def syncfs(fd: int) -> None:
-    """Write back the one file system that has *fd*; the system call is syncfs(2)."""
+    """Write back the file system of *fd* alone, as the system call of this name does."""
     _checked(_libc.syncfs(fd))
 
 

@@ -17,7 +17,7 @@ BTRFS = ("mkfs.btrfs", "-q", "-f")
 
 @dataclass(frozen=True)
 class MountedImage:
-    """A `MountedImage` has a mountpoint, the loop device there, and the image below that."""
+    """A `MountedImage` names a mountpoint, the loop device that is mounted there, and its image."""
 
     root: Path
     device: Path

@@ -77,7 +77,7 @@ async def try_discard(stack: Stack, root: Path, size: int, minimum: int = 0) -> 
         full, free = await count(stack), await in_thread(_free, root)
     finally:
         file.close()
-    await _until_freed(root, free + size)
+    await _until_freed(root, free + size * 9 // 10)
     if discards_at_once(stack.heights[0].options):
         await _until_quiet(stack, _QUIET)
     removed = await count(stack)
@@ -129,14 +129,14 @@ def _free(root: Path) -> int:
 
 
 async def _until_freed(root: Path, free: int) -> None:
-    """Wait until nearly *free* bytes are free, on the disk as well.
+    """Wait until *free* bytes are free, on the disk as well.
 
     XFS frees blocks in the background (fs/xfs/xfs_icache.c), and discards none that its log has not yet
     recorded as free (fs/xfs/xfs_discard.c).
     """
     with trio.move_on_after(_PATIENCE):
         await trio.to_thread.run_sync(_write_back, root)
-        while await trio.to_thread.run_sync(_free, root) < free * 0.99:
+        while await trio.to_thread.run_sync(_free, root) < free:
             await trio.sleep(0.1)
             await trio.to_thread.run_sync(_write_back, root)
     await trio.to_thread.run_sync(_write_back, root)
