@@ -76,6 +76,7 @@ def thin_volume(directory: Path, group: str) -> Iterator[Path]:
                 yield Path("/dev/mapper", f"{group}-thin")
             finally:
                 lvm("vgremove", "-f", "-y", group)
+                subprocess.run(["dmsetup", "mknodes"], check=False)
     finally:
         loop.detach(attached, deferred=True)
 

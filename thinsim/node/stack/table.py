@@ -1,10 +1,10 @@
 """`heights_table` and `trial_table` make tables of a report, and `summary` makes sentences. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.table import Table
 
-from thinsim.node.stack.height import StackHeight
+from thinsim.node.stack.height import DeviceLimits, StackHeight
 from thinsim.node.stack.probe import Probe
 from thinsim.node.stack.report import HeightsReport
 from thinsim.node.stack.trial import Trial
@@ -13,30 +13,39 @@ from thinsim.units import format_size
 _RELEVANT = ("ro", "discard", "nodiscard", "ignore_discard", "no_discard_passdown", "allow_discards")
 
 
+def _limit(of: Callable[[DeviceLimits], int]) -> Callable[[StackHeight], int | None]:
+    return lambda height: None if height.limits is None else of(height.limits)
+
+
+_SIZES: Sequence[tuple[str, Callable[[StackHeight], int | None]]] = (
+    ("size", lambda height: height.size),
+    ("allocated", lambda height: height.held),
+    ("logical block", _limit(lambda limits: limits.logical_block)),
+    ("granularity", _limit(lambda limits: limits.granularity)),
+    ("alignment", lambda height: (height.limits.alignment or None) if height.limits else None),
+    ("largest", _limit(lambda limits: limits.max_bytes)),
+    ("unit", lambda height: height.pool_block or (height.unit if height.unit > 1 else None)),
+)
+"""The columns of sizes. A column without any size is left out."""
+
+
 def heights_table(heights: Sequence[StackHeight]) -> Table:
     """Return a table with one row per height, from the top."""
+    sizes = [(name, of) for name, of in _SIZES if any(of(height) is not None for height in heights)]
     table = Table(box=None, pad_edge=False)
     for heading in ("", "height", "name"):
         table.add_column(heading, justify="left" if heading else "right")
-    for heading in ("size", "logical block", "granularity", "alignment", "largest", "unit"):
+    for heading, _ in sizes:
         table.add_column(heading, justify="right")
     for heading in ("options", "discards", "on"):
         table.add_column(heading)
     for number, height in enumerate(heights):
-        limits = height.limits
-        sizes = (
-            (limits.logical_block, limits.granularity, limits.alignment, limits.max_bytes)
-            if limits is not None
-            else (None,) * 4
-        )
         table.add_row(
             str(number),
             _kind(height),
             _name(height),
-            _size(height.size),
-            *map(_size, sizes),
-            _size(height.unit) if height.unit > 1 else "",
-            " ".join(_options(height)),
+            *(_size(of(height)) for _, of in sizes),
+            ", ".join(_options(height)),
             "pass" if height.passes else "die",
             ", ".join(str(lower.height) for lower in height.below),
         )
@@ -118,6 +127,7 @@ def _place(heights: Sequence[StackHeight], number: int) -> str:
 
 
 def _options(height: StackHeight) -> list[str]:
+    """Return the options that decide about discards."""
     return [option for option in height.options if option.split("=")[0] in _RELEVANT]
 
 
