@@ -1,6 +1,7 @@
 """Real mounts, files and devices have the right heights; a path without storage is one clear error."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from fuse_backing.mounts import mount_of
 from tests.nobody import as_nobody, python_of_nobody
 from tests.node.stack.mounted_image import EXT4, MIB, XFS, attached_image, mounted, mounted_image, run
+from thinsim.block import loop
 from thinsim.errors import EnvironmentLacksError, InvalidValueError, ThinsimError, UnknownNameError
 from thinsim.node.stack.height import HeightKind
 from thinsim.node.stack.passing import least_sizes
@@ -75,6 +77,17 @@ async def test_a_deleted_image_is_named_and_its_file_system_is_found(tmp_path: P
         assert (loop_device.name, image.name) == (str(made.device), str(made.image))
         assert "deleted" in image.note
         assert host.device == f"{os.major(tmp_path.stat().st_dev)}:{os.minor(tmp_path.stat().st_dev)}"
+
+
+async def test_a_loop_device_on_a_device_goes_on_with_that_device(tmp_path: Path) -> None:
+    with attached_image(tmp_path) as (device, image):
+        upper = loop.attach(device)
+        try:
+            found = await heights_of(upper.path)
+        finally:
+            loop.detach(upper)
+        assert [each.name for each in found[:3]] == [str(upper.path), str(device), str(image)]
+        assert [each.kind for each in found[:3]] == [HeightKind.LOOP, HeightKind.LOOP, HeightKind.IMAGE]
 
 
 async def test_an_overlay_goes_on_with_its_upperdir(tmp_path: Path) -> None:
@@ -186,3 +199,15 @@ def test_a_user_without_permission_gets_one_line(tmp_path: Path) -> None:
     done = as_nobody([python_of_nobody(), "-m", "thinsim", "heights", str(closed / "file")], None)
     assert (done.returncode, done.stdout) == (1, "")
     assert "permission denied" in done.stderr
+
+
+def test_a_probe_by_another_user_than_root_is_one_line() -> None:
+    # Other users have no access to pytest's own directories.
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        with mounted_image(Path(directory)) as made:
+            made.root.chmod(0o777)
+            words = ["-m", "thinsim", "heights", "--probe", "-q", str(made.root)]
+            done = as_nobody([python_of_nobody(), *words], None)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"fstrim of {made.root} is not permitted. Probes need root: run with sudo" in done.stderr

@@ -6,6 +6,7 @@ import pytest
 
 from tests.node.stack.made_up_machine import GIB, MadeUpMachine, mount
 from thinsim.errors import ConflictError, EnvironmentLacksError
+from thinsim.node.stack.block_view import members_of_btrfs
 from thinsim.node.stack.height import HeightKind, Lower
 
 SECTORS = GIB // 512
@@ -160,3 +161,12 @@ async def test_a_file_system_of_another_machine_or_of_a_server_ends_the_walk(mac
     assert served.kind is HeightKind.FUSE
     (pool,) = await machine.heights(mount("0:52", "zfs", "tank/data"))
     assert pool.note == "the walk ends here: the devices of zfs are not known"
+
+
+def test_a_btrfs_on_several_devices_is_on_all_of_them(machine: MadeUpMachine) -> None:
+    devices = machine.sys / "fs" / "btrfs" / "uuid" / "devices"
+    devices.mkdir(parents=True)
+    for number, name in (("8:0", "sda"), ("8:16", "sdb")):
+        (devices / name).symlink_to(machine.add(number, name))
+    assert members_of_btrfs("8:16", machine.sys) == ["8:0", "8:16"]
+    assert members_of_btrfs("8:32", machine.sys) == ["8:32"]

@@ -87,7 +87,7 @@ def _traffic(height: StackHeight) -> Traffic | None:
         return None
     try:
         return traffic_in(SYS / "dev" / "block" / height.device)
-    except OSError:
+    except (OSError, IndexError):  # it is gone, or the kernel has no such counters (before Linux 4.18)
         return None
 
 

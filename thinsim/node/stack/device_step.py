@@ -1,6 +1,7 @@
 """`device_step` describes a block device as a height, and names the devices or the file below it."""
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,8 +78,19 @@ def _loop(view: BlockView, file: str, offset: int) -> WalkStep:
         finally:
             os.close(fd)
     path = Path(file.removesuffix(_DELETED) if deleted else file)
-    place = FilePlace(path, HeightKind.IMAGE, identity)
+    place = _device_at(path) or FilePlace(path, HeightKind.IMAGE, identity)
     return WalkStep(_height(view, HeightKind.LOOP), (Part(place, length=view.size, start=offset),))
+
+
+def _device_at(path: Path) -> DevicePlace | None:
+    """Return the block device at *path*: a loop device may have one instead of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISBLK(status.st_mode):
+        return None
+    return DevicePlace(f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
 
 
 def _height(
