@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.node.stack.mounted_image import EXT4, MIB, mounted, mounted_image
+from tests.node.stack.mounted_image import EXT4, MIB, attached_image, mounted, mounted_image
 from thinsim.machine.journal import Journal
-from thinsim.node.stack.height import HeightKind
+from thinsim.node.stack.height import HeightKind, Lower
 from thinsim.node.stack.probe import probe
 from thinsim.node.stack.walking import stack_of
 from thinsim.rig.emulated_stack import EmulatedStack, open_stack
@@ -135,6 +135,29 @@ async def test_a_pool_that_ignores_discards_stops_them_at_the_thin_device(
         stack = await stack_of(device)
     assert not stack.heights[0].passes
     assert stack.heights[0].reason == stack.heights[1].reason == "the pool's table has ignore_discard"
+
+
+async def test_a_linear_device_passes_discards_at_its_place(tmp_path: Path, journal: Journal) -> None:
+    name, start = f"{NAME}-linear", 8 * MIB
+    with attached_image(tmp_path) as (lower, image):
+        async with open_stack(tmp_path, shape(), journal) as stack:
+            table = f"0 {200 * MIB // 512} linear {lower} {start // 512}"
+            await stack.dm.create(name, table)
+            try:
+                with mounted(Path(stack.dm.path(name)), tmp_path / "root") as root:
+                    found = await stack_of(root)
+                    probed = await probe(root, found, 8 * MIB, lambda text: None)
+            finally:
+                await stack.dm.remove(name, retry=True)
+    kinds = [each.kind for each in found.heights[:4]]
+    assert kinds == [HeightKind.FILE_SYSTEM, HeightKind.LINEAR, HeightKind.LOOP, HeightKind.IMAGE]
+    assert found.heights[1].below == (Lower(2, 0, 200 * MIB, start),)
+    assert found.heights[3].name == str(image)
+    (trial,) = probed.trials
+    assert trial.death is None
+    freed = trial.effects[-1].freed
+    assert freed is not None
+    assert abs(freed - 8 * MIB) <= MIB
 
 
 def test_an_interrupted_probe_leaves_neither_file_nor_used_space(tmp_path: Path) -> None:
