@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -85,6 +86,17 @@ def mount_on(mountpoint: Path) -> MountEntry | None:
 def find_mount(path: Path) -> MountEntry | None:
     """Return the topmost mount whose mountpoint is *path*, or None. Follows symbolic links."""
     return mount_on(Path(os.path.realpath(path)))
+
+
+def mount_of(path: Path, among: Sequence[MountEntry] | None = None) -> MountEntry | None:
+    """Return the mount that a real path is on, or None; read only /proc, so never block.
+
+    *among* are the mounts to choose from; None means those of this process's namespace.
+    """
+    found = mounts() if among is None else among
+    around = [mount for mount in found if path.is_relative_to(mount.mountpoint)]
+    # The last one of a place is on top.
+    return max(reversed(around), key=lambda mount: len(mount.mountpoint.parts), default=None)
 
 
 def unmount(mountpoint: Path, *, lazy: bool = False) -> None:

@@ -28,6 +28,7 @@ class _Statfs(ctypes.Structure):
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_libc.syncfs.argtypes = (ctypes.c_int,)
 _libc.fstatfs.argtypes = (ctypes.c_int, ctypes.POINTER(_Statfs))
 _libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 _libc.mount.argtypes = (*[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_char_p)
@@ -51,6 +52,11 @@ def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
             return _checked(_libc.fallocate(fd, mode, offset, length))
         except InterruptedError:  # try again, as ``os`` does for its calls (PEP 475)
             continue
+
+
+def syncfs(fd: int) -> None:
+    """Write back the file system of *fd* alone, as the system call of this name does."""
+    _checked(_libc.syncfs(fd))
 
 
 def file_system_magic(fd: int) -> int:

@@ -131,6 +131,14 @@ STAGES = {
         prepare=_APP,
         cases=(CommandCase("thinsim reproduce", more="--container-mb 4 --setting off"),),
     ),
+    "howto/find-where-a-discard-dies.md": PageStage(
+        # The disk of the machine decides whether discards live to the lowest height.
+        cases=(
+            CommandCase("thinsim heights fs", more="|| test $? = 3"),
+            CommandCase("thinsim heights --probe fs", more="|| test $? = 3"),
+            CommandCase("thinsim heights --probe --size", status=3),
+        ),
+    ),
     "howto/clean-up-a-machine.md": PageStage(
         prepare=f"{_POOL}\ntruncate -s 1M any",
         fill={"NAME": "demo", "FILE": "any"},

@@ -155,6 +155,7 @@ def written_by(words: str) -> JsonDocument:
         ("thinsim dm status", "--json"),
         ("thinsim doctor", "--json"),
         ("thinsim pool list", "--json"),
+        ("thinsim heights", f"{REPOSITORY} --json"),
         ("thinsim conformance check", f"{RECORDED / 'linux-6.1.jsonl.xz'} --only names --json"),
         ("thinsim snapshotter leaks", "--fault A --rig process --json"),
         ("thinsim snapshotter crashes", "--operation cleanup --profile fixed --rig process --json -"),

@@ -8,7 +8,8 @@ import pytest
 from trio.testing import MockClock
 
 from thinsim.errors import ConflictError
-from thinsim.watch import finding
+from thinsim.machine.sockets import RUNTIME_VARIABLE
+from thinsim.watch.finding import find_pool
 
 
 async def test_a_device_mapper_that_does_not_answer_is_named(
@@ -16,10 +17,10 @@ async def test_a_device_mapper_that_does_not_answer_is_named(
 ) -> None:
     # The path of a socket must be short.
     with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.socket(socket.AF_UNIX) as silent:
-        monkeypatch.setattr(finding, "runtime_directory", lambda: Path(directory))
+        monkeypatch.setenv(RUNTIME_VARIABLE, directory)
         path = Path(directory) / "1-a" / "dm.sock"
         path.parent.mkdir()
         silent.bind(str(path))
         silent.listen()
         with pytest.raises(ConflictError, match=f"'none' is not running.*on {path} did not answer in 10 s"):
-            await finding.find_pool("none")
+            await find_pool("none")

@@ -54,7 +54,12 @@ class Traffic:
 
 def traffic(device: Path) -> Traffic:
     """Return the kernel's counters of *device*; a new attachment does not reset them."""
-    fields = [int(field) for field in sysfs(device, "stat").split()]
+    return traffic_in(Path("/sys/block") / device.name)
+
+
+def traffic_in(folder: Path) -> Traffic:
+    """Return the kernel's counters of the device or partition with this *folder* in sysfs."""
+    fields = [int(field) for field in (folder / "stat").read_text().split()]
     return Traffic(fields[4], fields[6] * 512, fields[11], fields[13] * 512)
 
 

@@ -6,7 +6,7 @@ import stat
 import threading
 from pathlib import Path
 
-from fuse_backing.mounts import FSTYPE, MountEntry, mounts
+from fuse_backing.mounts import FSTYPE, mount_of
 from thinsim.block import loop
 from thinsim.block.interface import BlockDevice
 from thinsim.block.kernel_view import sysfs
@@ -49,16 +49,10 @@ def holes_stay_free(path: Path) -> bool:
     On tmpfs it does take space (mm/shmem.c, shmem_fault). A file of a backing store is one of the store's
     directory. Where the file system is unknown, the answer is False.
     """
-    mount = _mount_of(path)
+    mount = mount_of(path)
     if mount is not None and mount.fstype == FSTYPE:
-        mount = _mount_of(Path(mount.source))
+        mount = mount_of(Path(mount.source))
     return mount is not None and mount.fstype in _KEEPS_HOLES
-
-
-def _mount_of(path: Path) -> MountEntry | None:
-    around = [mount for mount in mounts() if path.is_relative_to(mount.mountpoint)]
-    # The last one of a place is on top.
-    return max(reversed(around), key=lambda mount: len(mount.mountpoint.parts), default=None)
 
 
 class FileBelow:

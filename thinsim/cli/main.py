@@ -41,6 +41,9 @@ COMMANDS = {
     "watch": LazyCommand("watch:watch", POOLS, "Show a running pool live: space, leaks, devices, discards."),
     "audit": LazyCommand("audit:audit", POOLS, "Show who owns what in a pool, and what is lost."),
     "reclaim": LazyCommand("reclaim:reclaim", POOLS, "Free the space that a pool has freed, on its host."),
+    "heights": LazyCommand(
+        "heights:heights", POOLS, "Show the storage below a path, and where discards die."
+    ),
     "metadata": LazyCommand("metadata:metadata", POOLS, "Check, show or pack the metadata of a thin pool."),
     "dm": LazyCommand("dm:dm", POOLS, "Start, stop or show the emulated device-mapper."),
     "snapshotter": LazyCommand(

@@ -13,7 +13,7 @@ WRONG_WORDS = 2
 """The command line is wrong."""
 
 LEAKED = 3
-"""The command did its work, and a run leaked more than `--fail-on-leak` or the baseline allows."""
+"""A run leaked more than `--fail-on-leak` or the baseline allows, or `heights` found that discards die."""
 
 BROKEN = 4
 """An assert of the scenario does not hold."""

@@ -15,11 +15,10 @@ from thinsim.block.kernel_view import node_of
 from thinsim.did_you_mean import did_you_mean
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
 from thinsim.dm.clients.kernel import KernelDeviceMapper
-from thinsim.dm.standing.places import Places
+from thinsim.dm.standing.places import sockets
 from thinsim.errors import ConflictError, DeviceMapperError, EnvironmentLacksError
 from thinsim.machine.dmsetup import kernel_has_device_mapper
 from thinsim.machine.root import if_not_root
-from thinsim.machine.sockets import runtime_directory
 from thinsim.thin.table import (
     POOL_TARGET,
     THIN_TARGET,
@@ -125,10 +124,7 @@ def _device_mappers() -> Iterator[PoolMapper]:
     if kernel_has_device_mapper():
         with suppress(EnvironmentLacksError):  # no dmsetup: no permission to look, or no pools made with it
             yield KernelDeviceMapper()
-    permanent = Places.of_this_user().verbs
-    for socket in (permanent, *sorted(runtime_directory().glob("*/dm.sock"))):
-        if socket.exists():
-            yield EmulatedDeviceMapper(socket)
+    yield from map(EmulatedDeviceMapper, sockets())
 
 
 async def _pools(dm: PoolMapper) -> list[NodePool]:

@@ -5,7 +5,6 @@ pool's table it follows the data device to the loop device, the loop device's fi
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from fuse_backing.store_client import StoreClient
 from thinsim.block import loop
 from thinsim.did_you_mean import did_you_mean
 from thinsim.dm.clients.emulated import EmulatedDeviceMapper
-from thinsim.dm.standing.places import Places
+from thinsim.dm.standing.places import sockets
 from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
 from thinsim.machine.root import if_not_root
 from thinsim.machine.sockets import runtime_directory
@@ -50,7 +49,7 @@ async def find_pool(name: str) -> FoundPool:
     """Return the running pool *name*. Raise ConflictError if it does not run, or has no backing store."""
     seen: list[str] = []
     silent = ""
-    for socket in _sockets():
+    for socket in sockets():
         dm = EmulatedDeviceMapper(socket)
         pools = None
         with suppress(DeviceMapperError), trio.move_on_after(_PATIENCE) as waiting:
@@ -64,13 +63,6 @@ async def find_pool(name: str) -> FoundPool:
         seen += pools
     running = did_you_mean(name, seen) or f"; running pools: {', '.join(sorted(seen)) or 'none'}"
     raise ConflictError(f"pool {name!r} is not running{running}{silent}{if_not_root('Pools')}")
-
-
-def _sockets() -> Iterator[Path]:
-    permanent = Places.of_this_user().verbs
-    for socket in (permanent, *sorted(runtime_directory().glob("*/dm.sock"))):
-        if socket.exists():
-            yield socket
 
 
 async def _pools(dm: EmulatedDeviceMapper) -> dict[str, PoolTable]:

@@ -1,10 +1,8 @@
 """`MountedFiles` mounts a snapshot, changes its files and unmounts it."""
 
-import fcntl
 import os
 import random
 import shutil
-import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from errno import ENOSPC
@@ -14,6 +12,7 @@ from typing import TypeVar
 
 import trio
 
+from thinsim.block.trim import trim
 from thinsim.snapshotter.host import Mounter
 from thinsim.snapshotter.interface import Mount
 from thinsim.workload.container_files import write_container_files
@@ -21,8 +20,6 @@ from thinsim.workload.image.archive import Image
 from thinsim.workload.image.unpack import unpack_layer
 
 _PIECE = 1 << 20
-_FITRIM = 0xC0185879  # include/uapi/linux/fs.h: _IOWR('X', 121, struct fstrim_range)
-_WHOLE = (1 << 64) - 1
 
 _Result = TypeVar("_Result")
 
@@ -49,7 +46,7 @@ class MountedFiles:
         await self._on_mount(mounts, lambda root: shutil.rmtree(root / name))
 
     async def trim(self, mounts: Sequence[Mount]) -> None:
-        await self._on_mount(mounts, _trim)
+        await self._on_mount(mounts, trim)
 
     async def unpack(self, mounts: Sequence[Mount], image: Image, number: int) -> int:
         layer = image.layers[number - 1]
@@ -129,14 +126,6 @@ def _room(root: Path) -> str:
         f"{about.f_bavail * about.f_frsize >> 20} are free, and {about.f_favail} free inodes; "
         "base_image_size in the scenario file sets the size of devices"
     )
-
-
-def _trim(root: Path) -> None:
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(fd, _FITRIM, struct.pack("=QQQ", 0, _WHOLE, 0))
-    finally:
-        os.close(fd)
 
 
 def _cancellable(done: int) -> None:

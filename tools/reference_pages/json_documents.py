@@ -15,6 +15,7 @@ from thinsim.dm.metadata_pack import PackResult
 from thinsim.machine.findings import Finding
 from thinsim.node.audit.audited import AuditedPool
 from thinsim.node.reclaim.progress import ReclaimProgress
+from thinsim.node.stack.report import HeightsReport
 from thinsim.regression.baseline import Baseline
 from thinsim.report.document import Report
 from thinsim.scenario.space_faults import SpaceFaultRow
@@ -59,6 +60,7 @@ DOCUMENTS = (
     JsonDocument("Running pool", ("thinsim watch",), Moment, "one object per line"),
     JsonDocument("Audit", ("thinsim audit",), AuditedPool, _ARRAY),
     JsonDocument("Reclaim", ("thinsim reclaim",), ReclaimProgress),
+    JsonDocument("Storage stack", ("thinsim heights",), HeightsReport),
     JsonDocument("Emulated device-mapper", ("thinsim dm status",), shapes.DeviceMapperState),
     JsonDocument("Diagnosis", ("thinsim doctor",), shapes.Diagnosis),
     JsonDocument("Needs of a guest", ("thinsim vm probe",), Finding, _ARRAY),

@@ -1,5 +1,6 @@
-"""`Places` has the paths of the machine's emulated device-mapper."""
+"""`Places` has the paths of the machine's emulated device-mapper; `sockets` lists those of all of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,3 +73,10 @@ class Places:
                     f"the emulated device-mapper can't create {directory}: {error.strerror}; "
                     f"set {variable} to a writable directory"
                 ) from error
+
+
+def sockets() -> Iterator[Path]:
+    """Yield the verbs' sockets of this user's emulated device-mappers: the lasting one, then the runs'."""
+    for socket in (Places.of_this_user().verbs, *sorted(runtime_directory().glob("*/dm.sock"))):
+        if socket.exists():
+            yield socket
