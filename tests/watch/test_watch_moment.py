@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thinsim.ranges import Range
-from thinsim.rig.interface import HostAllocation
+from thinsim.ranges import Range, total
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import parse_pool_status
-from thinsim.watch.moment import moment
+from thinsim.watch.moment import HostView, moment
 
 BLOCK = 8
 BLOCKS = 24
@@ -29,9 +28,9 @@ def ranges(positions: set[int]) -> Sequence[Range]:
     return found
 
 
-def host(positions: set[int]) -> HostAllocation:
+def host(positions: set[int]) -> HostView:
     found = ranges(positions)
-    return HostAllocation(found, 0, held=found)
+    return HostView(found, total(found))
 
 
 @given(mappings, bytes_allocated)
@@ -51,3 +50,5 @@ def test_leaked_bytes_are_allocated_on_the_host_and_in_no_mapping(
     assert found.leaked_at_least <= found.leaked
     unknown = moment(0.0, status, BLOCK, host(allocated), None, (), given_back=0, punches=0)
     assert (unknown.leaked, unknown.leaked_at_least) == (None, found.leaked_at_least)
+    nowhere = moment(0.0, status, BLOCK, None, mapped, (), given_back=None, punches=None)
+    assert (nowhere.host, nowhere.leaked, nowhere.leaked_at_least) == (None, None, 0)

@@ -80,8 +80,7 @@ async def active_pools() -> PoolSearch:
         with suppress(DeviceMapperError), trio.move_on_after(_PATIENCE) as waiting:
             found += await _pools(dm)
         if waiting.cancelled_caught:
-            which = dm.socket if isinstance(dm, EmulatedDeviceMapper) else "the kernel's device-mapper"
-            silent.append(f"{which} did not answer in {_PATIENCE:.0f} s")
+            silent.append(f"{_name(dm)} did not answer in {_PATIENCE:.0f} s")
     return PoolSearch(sorted(found, key=lambda pool: pool.name), silent)
 
 
@@ -125,6 +124,12 @@ def _device_mappers() -> Iterator[PoolMapper]:
         with suppress(EnvironmentLacksError):  # no dmsetup: no permission to look, or no pools made with it
             yield KernelDeviceMapper()
     yield from map(EmulatedDeviceMapper, sockets())
+
+
+def _name(dm: PoolMapper) -> str:
+    if isinstance(dm, EmulatedDeviceMapper):
+        return f"the device-mapper on {dm.socket}"
+    return "the kernel's device-mapper"
 
 
 async def _pools(dm: PoolMapper) -> list[NodePool]:

@@ -1,11 +1,5 @@
-"""`find_pool` finds a running pool by its name, with its device-mapper and its backing store.
+"""`find_pool` finds an active pool by its name, the file of its data, and the store that serves the file."""
 
-It asks the permanent device-mapper (``thinsim pool``) and the one of each run that is in progress. From the
-pool's table it follows the data device to the loop device, the loop device's file and that file's store.
-"""
-
-import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,86 +9,38 @@ from fuse_backing.errors import ControlError
 from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
 from fuse_backing.store_client import StoreClient
-from thinsim.block import loop
-from thinsim.did_you_mean import did_you_mean
-from thinsim.dm.clients.emulated import EmulatedDeviceMapper
-from thinsim.dm.standing.places import sockets
-from thinsim.errors import ConflictError, DeviceMapperError, ProgramFailedError
-from thinsim.machine.root import if_not_root
+from thinsim.errors import ProgramFailedError
 from thinsim.machine.sockets import runtime_directory
-from thinsim.thin.table import PoolTable, parse_pool_table
-from thinsim.units import bytes_of
-
-_LOOP_MAJOR = re.compile(r"7:(\d+)")
-_PATIENCE = 10.0
-"""Seconds to wait for the pools of one device-mapper: another run's may hang."""
+from thinsim.node.active_pools import NodePool, find_active_pool
+from thinsim.node.reclaim.data_place import DataFile, attached_file, file_below
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPool:
-    """A `FoundPool` names a pool's device-mapper and the place of its data.
+    """A `FoundPool` is an active pool; *data* is the host's file below it, None if there is none."""
 
-    The data is in *file* on the mount of *store*, and in *host_file* below the store.
-    """
+    pool: NodePool
+    data: DataFile | None
+    store: StoreClient | None
+    """The client of the backing store that serves the file; None without one."""
 
-    name: str
-    dm: EmulatedDeviceMapper
-    block_bytes: int
-    store: StoreClient
-    file: str
-    host_file: Path
+    @property
+    def file(self) -> str:
+        """Return the name of the data file on the store; empty without one."""
+        return "" if self.data is None or self.store is None else self.data.path.name
 
 
 async def find_pool(name: str) -> FoundPool:
-    """Return the running pool *name*. Raise ConflictError if it does not run, or has no backing store."""
-    seen: list[str] = []
-    silent = ""
-    for socket in sockets():
-        dm = EmulatedDeviceMapper(socket)
-        pools = None
-        with suppress(DeviceMapperError), trio.move_on_after(_PATIENCE) as waiting:
-            pools = await _pools(dm)
-        if waiting.cancelled_caught:
-            silent += f"; the device-mapper on {socket} did not answer in {_PATIENCE:.0f} s"
-        if pools is None:
-            continue  # perhaps the run was killed or is ending
-        if name in pools:
-            return await _on_store(name, dm, pools[name])
-        seen += pools
-    running = did_you_mean(name, seen) or f"; running pools: {', '.join(sorted(seen)) or 'none'}"
-    raise ConflictError(f"pool {name!r} is not running{running}{silent}{if_not_root('Pools')}")
-
-
-async def _pools(dm: EmulatedDeviceMapper) -> dict[str, PoolTable]:
-    found = {}
-    for name in await dm.list():
-        with suppress(DeviceMapperError):  # it has another target, or is gone meanwhile
-            found[name] = parse_pool_table(await dm.table(name))
-    return found
-
-
-async def _on_store(name: str, dm: EmulatedDeviceMapper, table: PoolTable) -> FoundPool:
-    file = _backing_file(name, table.data_dev)
+    """Return the active pool *name*, of the kernel or emulated. ConflictError if it is not running."""
+    pool = await find_active_pool(name)
+    data, _ = await trio.to_thread.run_sync(file_below, pool.data_device)
+    if data is None:
+        return FoundPool(pool, None, None)
+    attached = attached_file(pool.data_device)
     for mount in mounts():
-        if mount.fstype == FSTYPE and mount.mountpoint == file.parent:
-            store = await _store_on(mount.mountpoint)
-            directory = Path((await store.ping()).directory)
-            return FoundPool(name, dm, bytes_of(table.block_size), store, file.name, directory / file.name)
-    raise ConflictError(
-        f"pool {name}: its data file {file} is not on a backing store, so its discards cannot be watched"
-    )
-
-
-def _backing_file(name: str, device: str) -> Path:
-    number = _LOOP_MAJOR.fullmatch(device)
-    if number is None:
-        raise ConflictError(f"pool {name}: its data device {device} is not a loop device")
-    try:
-        return Path(loop.attached_devices()[Path(f"/dev/loop{number[1]}")])
-    except KeyError:
-        raise ConflictError(
-            f"pool {name}: its data device /dev/loop{number[1]} has no backing file"
-        ) from None
+        if mount.fstype == FSTYPE and mount.mountpoint == attached.parent:
+            return FoundPool(pool, data, await _store_on(mount.mountpoint))
+    return FoundPool(pool, data, None)
 
 
 async def _store_on(mountpoint: Path) -> StoreClient:

@@ -6,9 +6,16 @@ from dataclasses import asdict, dataclass
 from fuse_backing.allocation import merged
 from fuse_backing.events import LedgerEvent
 from thinsim.ranges import Range, subtract, total
-from thinsim.rig.interface import HostAllocation
 from thinsim.thin.mapping import Run
 from thinsim.thin.status import PoolStatus
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """A `HostView` has the allocated ranges of the data device, and the bytes that the host holds for it."""
+
+    ranges: Sequence[Range]
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,15 @@ class Moment:
     """Size of the data device."""
     used: int
     """Bytes in used data blocks."""
-    host: int
-    """Bytes that the host holds for the data file."""
-    given_back: int
-    """Bytes that hole punches have freed so far."""
-    punches: int
-    """Hole punches so far."""
+    host: int | None
+    """Bytes that the host holds for the data file; null if the data is in no file that is known."""
+    given_back: int | None
+    """Bytes that hole punches have freed so far; null without a backing store."""
+    punches: int | None
+    """Hole punches so far; null without a backing store."""
     leaked: int | None
-    """Bytes on the host that no mapping needs; null if the mappings are not known."""
+    """Bytes on the host that no mapping needs; null if that is not known. For a pool of the kernel, the state
+    of its last commit counts."""
     leaked_at_least: int
     """The least that must have leaked, from counts alone."""
     devices: Sequence[WatchedDevice]
@@ -57,6 +65,10 @@ class Moment:
     """The newest discards and other events of the data file, oldest first, at most 12."""
     data_plane: str = ""
     """The server of requests to thin devices: C threads on a file, or Python and the reason."""
+    discard_requests: int = 0
+    """Discards that the data device has received since it exists (Documentation/block/stat.rst)."""
+    discarded: int = 0
+    """Bytes of these discards."""
 
     def to_json(self) -> dict[str, object]:
         """Return the moment as a JSON object."""
@@ -67,28 +79,32 @@ def moment(
     now: float,
     status: PoolStatus,
     block_bytes: int,
-    host: HostAllocation,
+    host: HostView | None,
     mappings: Mapping[int, Sequence[Run]] | None,
     devices: Sequence[WatchedDevice],
     *,
-    given_back: int,
-    punches: int,
+    given_back: int | None,
+    punches: int | None,
+    leaked: int | None = None,
     discards: Sequence[LedgerEvent] = (),
     data_plane: str = "",
+    discard_requests: int = 0,
+    discarded: int = 0,
 ) -> Moment:
-    """Compute a `Moment`; *host* is the host's allocation of the data file."""
-    used, mapped = status.used_data * block_bytes, total(host.ranges)
-    leaked = (
-        None
-        if mappings is None
-        else total(subtract(host.ranges, mapped_ranges(mappings.values(), block_bytes)))
-    )
+    """Compute a `Moment`; *host* is the host's view of the data file, None if there is no such file.
+
+    *leaked* counts if the *mappings* are not known.
+    """
+    ranges = () if host is None else host.ranges
+    used, mapped = status.used_data * block_bytes, total(ranges)
+    if mappings is not None and host is not None:
+        leaked = total(subtract(ranges, mapped_ranges(mappings.values(), block_bytes)))
     return Moment(
         time=now,
         mode=status.mode,
         size=status.total_data * block_bytes,
         used=used,
-        host=host.allocated,
+        host=None if host is None else host.held,
         given_back=given_back,
         punches=punches,
         leaked=leaked,
@@ -96,6 +112,8 @@ def moment(
         devices=devices,
         discards=discards,
         data_plane=data_plane,
+        discard_requests=discard_requests,
+        discarded=discarded,
     )
 
 

@@ -16,12 +16,18 @@ _BAR = 60
 """Width of the bar in cells, if the terminal has room for it and the legend."""
 _LEGEND = " █ used ▒ leaked"
 
+
+def _at_least(now: Moment) -> int | None:
+    return now.leaked_at_least if now.leaked is None and now.host is not None else None
+
+
 _FIGURES: Sequence[tuple[str, Callable[[Moment], int | None]]] = (
     ("used in the pool", lambda moment: moment.used),
     ("allocated on the host", lambda moment: moment.host),
     ("freed on the host", lambda moment: moment.given_back),
     ("leaked", lambda moment: moment.leaked),
-    ("leaked, at least", lambda moment: moment.leaked_at_least if moment.leaked is None else None),
+    ("leaked, at least", _at_least),
+    ("discarded on the data device", lambda moment: moment.discarded),
 )
 
 
@@ -29,9 +35,9 @@ def view(name: str, now: Moment, before: Moment | None, width: int) -> Renderabl
     """Return the view of pool *name* in *width* columns, with the changes since *before*."""
     bar = _bar(now, max(1, min(_BAR, width - len(_LEGEND))))
     plane = [Text(f"data plane: {now.data_plane}")] if now.data_plane else []
-    return Group(
-        _headline(name, now), bar, _figures(now, before), *plane, _devices(now), _discards(now.discards)
-    )
+    events = [_discards(now.discards)] if now.punches is not None else []
+    rate = [Text(_rate(now, before))] if before is not None else []
+    return Group(_headline(name, now), bar, _figures(now, before), *rate, *plane, _devices(now), *events)
 
 
 def _headline(name: str, now: Moment) -> Text:
@@ -59,6 +65,11 @@ def _figures(now: Moment, before: Moment | None) -> RenderableType:
         earlier = None if before is None else of(before)
         table.add_row(what, format_size(value), "" if earlier is None else _change(value - earlier))
     return WholeWords(table)
+
+
+def _rate(now: Moment, before: Moment) -> str:
+    seconds = max(now.time - before.time, 1e-3)
+    return f"{(now.discard_requests - before.discard_requests) / seconds:.1f} discards per second"
 
 
 def _change(by: int) -> str:

@@ -149,15 +149,18 @@ def place_of_image(path: Path, size: int) -> PoolData:
 def _puncher(device: Path, file: DataFile | None, block_bytes: int) -> SpaceFreer:
     limits = discard_limits(device.resolve())
     if file is not None and (not limits.max_bytes or limits.granularity > block_bytes):
-        return FilePunches(_attached_file(device), file.offset)
+        return FilePunches(attached_file(device), file.offset)
     return DevicePunches(device)
 
 
 def file_below(device: Path) -> tuple[DataFile | None, str]:
-    """Return the file below a loop device on the host's file system, or None and the reason."""
+    """Return the file below a loop device on the host's file system, or None and the reason.
+
+    For a file of a backing store, that is the file of the store's directory.
+    """
     if os.major(device.stat().st_rdev) != _LOOP_MAJOR:
         return None, f"{device} is no loop device: {_NO_MAP}"
-    path = _attached_file(device)
+    path = attached_file(device)
     node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         attached = loop.file_of(node)
@@ -172,7 +175,8 @@ def file_below(device: Path) -> tuple[DataFile | None, str]:
     return DataFile(_on_host(path), attached.offset), ""
 
 
-def _attached_file(device: Path) -> Path:
+def attached_file(device: Path) -> Path:
+    """Return the path of the file below a loop device, as the kernel names it."""
     return Path(sysfs(device.resolve(), "loop/backing_file"))
 
 
