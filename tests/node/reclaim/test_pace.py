@@ -51,4 +51,13 @@ def test_a_small_piece_that_was_quick_proves_nothing_about_a_large_one() -> None
 def test_a_rest_keeps_the_share_and_the_rate(
     paused: float, freed: int, share: float, rate: int | None, rest: float
 ) -> None:
-    assert Pace(0.05, UNIT).rest(paused, freed, share, rate) == pytest.approx(rest)
+    assert Pace(0.05, UNIT, share, rate).rest(paused, freed) == pytest.approx(rest)
+
+
+def test_a_rate_bounds_each_pause_and_each_piece() -> None:
+    pace = Pace(0.05, UNIT, rate=10 << 20)
+    assert pace.most == pace.piece == 1 << 20
+    pace.learn_piece(pace.piece, 0.0001)
+    assert pace.piece == 1 << 20
+    assert Pace(0.05, UNIT, rate=1000).most == UNIT
+    assert Pace(0.05, UNIT).most > 1 << 60

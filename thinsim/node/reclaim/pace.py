@@ -18,13 +18,22 @@ class Pace:
     limit: float
     unit: int
     """The smallest piece in bytes: a data block."""
+    share: float = 0.2
+    """The largest share of the time for which the pool is suspended."""
+    rate: int | None = None
+    """The most bytes to discard in a second."""
     overhead: float = 0.0
     """Seconds that a suspend and a resume take together, on average."""
     piece: int = 0
     """Bytes of the next discard."""
 
     def __post_init__(self) -> None:
-        self.piece = max(self.unit, _FIRST_PIECE)
+        self.piece = self._bounded(_FIRST_PIECE)
+
+    @property
+    def most(self) -> int:
+        """Return the bytes that one pause may discard: a tenth of what the rate allows in a second."""
+        return max(self.unit, self.rate // 10 // self.unit * self.unit) if self.rate else 1 << 62
 
     def has_time(self, since_begin: float, since_suspend: float, resume: float) -> bool:
         """Return whether a pause that began *since_begin* seconds ago has time for another piece.
@@ -41,20 +50,19 @@ class Pace:
         It doubles while a discard takes less than an eighth of the limit, and halves above a quarter.
         """
         if seconds > self.limit / 4:
-            self.piece = max(self.unit, length // 2 // self.unit * self.unit)
+            self.piece = self._bounded(length // 2 // self.unit * self.unit)
         elif seconds < self.limit / 8 and length >= self.piece:
-            self.piece = min(max(self.unit, _LARGEST_PIECE), self.piece * 2)
+            self.piece = self._bounded(min(_LARGEST_PIECE, self.piece * 2))
 
     def learn_overhead(self, seconds: float) -> None:
         """Add the time of a suspend and a resume to the average."""
         self.overhead = seconds if not self.overhead else self.overhead + _FORGET * (seconds - self.overhead)
 
-    def rest(self, paused: float, freed: int, share: float, rate: int | None) -> float:
-        """Return the seconds to wait after a pause of *paused* seconds that discarded *freed* bytes.
-
-        The pool is suspended for at most the *share* of the time, and at most *rate* bytes are discarded per
-        second.
-        """
-        by_share = paused * (1 / share - 1)
-        by_rate = freed / rate - paused if rate else 0.0
+    def rest(self, paused: float, freed: int) -> float:
+        """Return the seconds to wait after a pause of *paused* seconds that discarded *freed* bytes."""
+        by_share = paused * (1 / self.share - 1)
+        by_rate = freed / self.rate - paused if self.rate else 0.0
         return max(by_share, by_rate)
+
+    def _bounded(self, piece: int) -> int:
+        return max(self.unit, min(piece, self.most))

@@ -66,8 +66,8 @@ class Pauser:
         """Yield the ranges that are discarded. The map is the one that the suspend has committed."""
         suspended = time.monotonic()
         now = self.committed.look()
-        worked = False
-        while queue and (not worked or self._has_time(begun, suspended)):
+        worked, left = False, self.pace.most
+        while queue and left > 0 and (not worked or self._has_time(begun, suspended)):
             piece = self._take(queue, now)
             for offset, length in self._free_in(now, piece):
                 before = time.monotonic()
@@ -76,6 +76,7 @@ class Pauser:
                 except OSError as error:
                     raise KernelError(error.errno or 0, f"{self.puncher.words} at byte {offset}") from error
                 self.pace.learn_piece(length, time.monotonic() - before)
+                left -= length
                 yield offset, offset + length
             worked = True
 

@@ -120,7 +120,7 @@ class _Reclaim:
     async def run(self) -> None:
         progress, block_bytes = self.progress, self.pool.block_bytes
         unit = -(-self.place.puncher.unit // block_bytes) * block_bytes
-        pace = Pace(self.options.pause, unit)
+        pace = Pace(self.options.pause, unit, self.options.share, self.options.rate)
         pauser = Pauser(self.pause, self.guard, self.committed, self.place.puncher, pace)
         found = await self._look()
         progress.begin(found, self.place)
@@ -151,8 +151,7 @@ class _Reclaim:
             discarded += result.discarded
             self.progress.add(result)
             self.report(self.progress)
-            rate, freed = self.options.rate, total(result.discarded)
-            await trio.sleep(pauser.pace.rest(result.seconds, freed, self.options.share, rate))
+            await trio.sleep(pauser.pace.rest(result.seconds, total(result.discarded)))
 
 
 def _freed(
