@@ -75,7 +75,7 @@ check: setup
 test-vm: setup-vm
 	$(BIN)/thinsim vm run --timeout 7200 -- env TMPDIR=/run/thinsim-scratch $(BIN)/python -m pytest \
 	    -p no:cacheprovider --basetemp=/run/thinsim-scratch/pytest -m kernel \
-	    tests/dm tests/machine tests/rig tests/snapshotter tests/workload tests/node $(TEST_ARGUMENTS)
+	    tests/dm tests/machine tests/rig tests/snapshotter tests/workload tests/node tests/watch $(TEST_ARGUMENTS)
 
 # Most of an hour: the tests that `make test` runs in a shorter form or not at all.
 .PHONY: test-long

@@ -13,7 +13,7 @@ from thinsim.cli.progress import TerminalProgress
 from thinsim.conformance.answers.recordings import recorded_files
 
 _LONG = {
-    "thinsim reclaim",
+    *("thinsim heights", "thinsim reclaim"),
     *("thinsim run", "thinsim reproduce", "thinsim bench", "thinsim baseline save", "thinsim ci"),
     *("thinsim snapshotter crashes", "thinsim snapshotter leaks", "thinsim vm run"),
     *(f"thinsim conformance {name}" for name in ("check", "run", "record", "heights")),

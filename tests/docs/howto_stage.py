@@ -131,6 +131,17 @@ STAGES = {
         prepare=_APP,
         cases=(CommandCase("thinsim reproduce", more="--container-mb 4 --setting off"),),
     ),
+    "howto/free-a-full-disk.md": PageStage(
+        cases=(
+            CommandCase("thinsim audit demo", status=3),
+            CommandCase(
+                "thinsim reclaim --offline",
+                fill={"DATA": "data", "METADATA": "metadata"},
+                before="dmsetup status demo > committed\n"
+                "cp --sparse=always /var/tmp/demo/files/metadata metadata\ntruncate -s 1G data",
+            ),
+        ),
+    ),
     "howto/find-where-a-discard-dies.md": PageStage(
         # The disk of the machine decides whether discards live to the lowest height.
         cases=(

@@ -1,6 +1,5 @@
 """Each disagreement of a pool and containerd's records is one finding, on databases that containerd wrote."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +16,13 @@ from thinsim.node.audit.pool_findings import (
 )
 from thinsim.node.audit.thin_rows import thin_rows
 from thinsim.node.containerd.databases import ContainerdRecords, DatabaseFiles, read_databases
-from thinsim.node.containerd.pool_records import RecordedPool, ThinIdUse
+from thinsim.node.containerd.pool_records import ThinIdUse
 from thinsim.node.containerd.references import references
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.thin.status import PoolStatus, parse_pool_status
 
 BLOCK = 65536
 SOUND = "0 2097152 thin-pool 1 20/4096 30/16384 - rw discard_passdown queue_if_no_space - 1024 "
-
-Change = Callable[[RecordedPool], RecordedPool]
 
 
 @pytest.fixture(params=SERIES)

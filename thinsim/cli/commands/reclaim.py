@@ -22,15 +22,15 @@ from thinsim.units import format_size
 if TYPE_CHECKING:
     from thinsim.node.active_pools import NodePool
 
-_ENOUGH = 0.99
-"""The share of the promise that a reclaim must free; the pool may use blocks again meanwhile."""
+_ENOUGH = 0.01
+"""The share of the promise that may be left: a pool that runs frees more blocks meanwhile."""
 
 
 @click.command(
     epilog=f"{UNITS} "
     + exit_status_help(
         {
-            FAILED: "less than 99 % of the space was freed",
+            FAILED: "more than 1 % of the space is left",
             INTERRUPTED: "a signal interrupted it; the pool runs",
         }
     )
@@ -169,7 +169,7 @@ def _print_result(result: ReclaimProgress, as_json: bool) -> int:
         for line in _lines(result):
             print_words(line)
         _print_doubt(result)
-    short = result.freed is not None and result.freed < _ENOUGH * result.promised
+    short = result.left is not None and result.left > _ENOUGH * result.promised
     return FAILED if short or not result.complete else DONE
 
 
@@ -187,6 +187,11 @@ def _lines(result: ReclaimProgress) -> Iterator[str]:
             f"{result.pauses} pauses of the pool took {result.paused:.2f} s of {result.seconds:.2f} s; the "
             f"longest took {result.longest_pause * 1000:.0f} ms"
         )
+    used_again = result.promised - (result.freed or 0) - (result.left or 0)
+    if result.left is not None and result.complete and used_again > 0:
+        yield f"the pool has used {format_size(used_again)} again meanwhile"
+    if result.left:
+        yield f"the host still holds {format_size(result.left)} for free blocks"
     if result.held_before is not None and result.held_after is not None:
         yield f"data file: {format_size(result.held_before)} before, {format_size(result.held_after)} now"
 

@@ -50,7 +50,8 @@ async def reclaim_offline(
         finally:
             progress.held_after = place.held()
             if place.file is not None:
-                progress.freed = progress.promised - held_bytes(offline_candidates(free_map, place, min_run))
+                progress.left = held_bytes(offline_candidates(free_map, place, min_run))
+                progress.freed = progress.promised - progress.left
             progress.seconds = trio.current_time() - begun
 
 

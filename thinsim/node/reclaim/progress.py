@@ -22,6 +22,8 @@ class ReclaimProgress:
     """Bytes that were discarded."""
     freed: int | None = None
     """Bytes of these that the host has freed, by its map of the file; None if it has none."""
+    left: int | None = None
+    """Bytes that the host still holds for free blocks at the end; None if it has no map."""
     rounds: int = 0
     """Rounds over the free blocks."""
     pauses: int = 0

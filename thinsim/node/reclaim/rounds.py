@@ -10,7 +10,7 @@ import trio
 from fuse_backing.allocation import merged
 from thinsim.errors import ConflictError
 from thinsim.node.active_pools import NodePool
-from thinsim.node.reclaim.candidates import FreedRun
+from thinsim.node.reclaim.candidates import FreedRun, held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
 from thinsim.node.reclaim.data_place import PoolData, place_of_device
 from thinsim.node.reclaim.guard import ReclaimGuard, guarded
@@ -82,7 +82,8 @@ async def promise(pool: NodePool, min_run: int, progress: ReclaimProgress) -> No
 async def require_running(pool: NodePool, pause: PoolPause) -> PoolStatus:
     """Return the status of *pool*. ConflictError unless it runs, may be written and needs no check."""
     await require_resumed(pool, pause)
-    status = parse_pool_status(await pool.dm.status(pool.name, noflush=True))
+    # The pool commits for this status, so that its free map is that of now (dm-thin.c, pool_status).
+    status = parse_pool_status(await pool.dm.status(pool.name))
     if status.mode not in _RUNNING_MODES or status.needs_check:
         state = "needs a check" if status.needs_check else f"is in mode {status.mode}"
         raise ConflictError(f"pool {pool.name} {state}: deactivate it and run thin_check, then thin_repair")
@@ -136,6 +137,7 @@ class _Reclaim:
                 freed = _freed(before, found, merged(sorted(discarded)), block_bytes)
                 if progress.freed is not None:
                     progress.freed += freed
+                    progress.left = held_bytes(found)
             if not freed or progress.freed is None:
                 return  # another round would only repeat this one
 
