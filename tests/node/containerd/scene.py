@@ -5,7 +5,7 @@ import json
 import shutil
 import tarfile
 import tomllib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import trio
 
 from tests.scenario.containerd.containerd_answers import Blob, digest, image
 from thinsim.machine.journal import Journal
-from thinsim.rig import emulated
+from thinsim.rig.emulated import EMULATED
+from thinsim.rig.loop_rig import LoopRig
+from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
 from thinsim.scenario.containerd.builds import find_build
 from thinsim.scenario.containerd.plugins import devmapper_plugin
@@ -37,16 +39,20 @@ _OPTION = ("--snapshotter", "devmapper")
 
 
 @asynccontextmanager
-async def running(directory: Path, build: Path | None = None) -> AsyncIterator[tuple[Containerd, Path, str]]:
-    """Run a containerd with the devmapper snapshotter on an emulated pool.
+async def running(
+    directory: Path, build: Path | None = None, record: RigRecord = EMULATED
+) -> AsyncIterator[tuple[Containerd, Path, str]]:
+    """Run a containerd with the devmapper snapshotter on a pool of the rig of *record*.
 
-    Yield it with its root_path and the name of its pool. Its root directory is ``containerd/root``.
+    Yield it with its root_path and the name of its pool, whose metadata is checked at the end. Its root
+    directory is ``containerd/root``.
     """
     journal = Journal.create()
     shape = PoolShape(f"pool-{journal.path.stem}", data_size=Bytes(512 * _MIB), metadata_size=Bytes(8 * _MIB))
     place = directory / "rig"
     place.mkdir()
-    async with emulated.running(place, shape, journal) as rig:
+    async with record.running(place, shape, journal) as rig:
+        assert isinstance(rig, LoopRig)
         root_path = directory / "devmapper"
         config = Config.from_table(
             {"root_path": str(root_path), "pool_name": shape.name, "base_image_size": "32MiB"}
@@ -58,24 +64,25 @@ async def running(directory: Path, build: Path | None = None) -> AsyncIterator[t
             ) as containerd,
         ):
             yield containerd, root_path, shape.name
+        assert await rig.check() == []
     journal.close()
 
 
-def layer(number: int) -> Blob:
-    """Return a layer with one small file."""
+def layer(number: int, content: bytes = b"") -> Blob:
+    """Return a layer with one file, which is small if no *content* is given."""
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        content = bytes([number + 1]) * 5000
+        content = content or bytes([number + 1]) * 5000
         info = tarfile.TarInfo(f"file-{number}")
         info.size = len(content)
         tar.addfile(info, io.BytesIO(content))
     return output.getvalue(), digest(output.getvalue())
 
 
-def archive(path: Path, name: str) -> Path:
-    """Write the image *name* of `IMAGES` to *path* as an OCI archive."""
+def archive(path: Path, name: str, layers: Sequence[Blob] = ()) -> Path:
+    """Write the image *name* to *path* as an OCI archive; without *layers*, an image of `IMAGES`."""
     with tarfile.open(path, "w") as tar:
-        for member, data in image(name, [layer(number) for number in IMAGES[name]]).items():
+        for member, data in image(name, layers or [layer(number) for number in IMAGES[name]]).items():
             info = tarfile.TarInfo(member)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
