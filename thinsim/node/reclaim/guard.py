@@ -36,8 +36,12 @@ class ReclaimGuard:
         try:
             self._connection.send(repr(seconds).encode())
             answer = self._connection.recv(_MESSAGE)
-        except OSError as error:
-            raise ProgramFailedError(f"the guard of the pool does not answer: {error.strerror}") from error
+        except TimeoutError as error:
+            raise ProgramFailedError(
+                f"the guard of the pool did not answer in {_ANSWER_SECONDS} s"
+            ) from error
+        except OSError:
+            answer = b""
         if answer != ARMED:
             raise ProgramFailedError("the guard of the pool has ended")
 

@@ -7,12 +7,12 @@ first: a discard after the resume could hit a block that the pool has given out 
 """
 
 import os
-import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import trio
 
@@ -34,34 +34,47 @@ def main(words: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     process = os.pidfd_open(int(words[1]))
-    pause = pause_from(words[2:])
     with socket.socket(fileno=int(words[0])) as connection:
-        stay_in_memory(last_victim=True)
-        connection.send(READY)
-        while announced := connection.recv(_MESSAGE):
-            connection.send(ARMED)
-            if not _ends_in_time(connection, float(announced)):
-                _await_the_end(process, connection)
-                trio.run(_resume, pause)
-                return 1
+        return trio.run(_guard, connection, process, pause_from(words[2:]))
+
+
+async def _guard(connection: socket.socket, process: int, pause: PoolPause) -> int:
+    await pause.is_suspended()  # it loads what a resume needs
+    stay_in_memory(last_victim=True)
+    _send(connection, READY)
+    while announced := await _message(connection):
+        _send(connection, ARMED)
+        with trio.move_on_after(float(announced)):
+            if await _message(connection) == RESUMED:
+                continue
+        await _end_of(process)
+        await _resume(pause)
+        return 1
     return 0
 
 
-def _ends_in_time(connection: socket.socket, seconds: float) -> bool:
-    readable, _, _ = select.select([connection], [], [], seconds)
-    return bool(readable) and connection.recv(_MESSAGE) == RESUMED
+def _send(connection: socket.socket, message: bytes) -> None:
+    with suppress(ConnectionError):  # the reclaim is gone: the next message is the end
+        connection.send(message)
 
 
-def _await_the_end(process: int, connection: socket.socket) -> None:
+async def _message(connection: socket.socket) -> bytes:
+    """Return the next message, or nothing if the reclaim has closed the socket."""
+    await trio.lowlevel.wait_readable(connection)
+    try:
+        return connection.recv(_MESSAGE)
+    except ConnectionError:
+        return b""
+
+
+async def _end_of(process: int) -> None:
     """Kill the reclaim and wait for its end. Its last discard ends first.
 
     The source is block/ioctl.c, blk_ioctl_discard.
     """
-    try:
+    with suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    select.select([process], [], [])
+    await trio.lowlevel.wait_readable(process)
 
 
 async def _resume(pause: PoolPause) -> None:
