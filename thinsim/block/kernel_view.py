@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Traffic:
 
 def traffic(device: Path) -> Traffic:
     """Return the kernel's counters of *device*; a new attachment does not reset them."""
-    return traffic_in(Path("/sys/block") / device.name)
+    return traffic_in(_folder(device))
 
 
 def traffic_in(folder: Path) -> Traffic:
@@ -73,5 +74,21 @@ def node_of(number: str) -> Path:
 
 
 def sysfs(device: Path, name: str) -> str:
-    """Return the text of file *name* in the device's folder in /sys/block; FileNotFoundError without one."""
-    return (Path("/sys/block") / device.name / name).read_text().strip()
+    """Return the text of file *name* in the device's folder in sysfs; FileNotFoundError without one.
+
+    A partition has the queue of its disk.
+    """
+    folder = _folder(device)
+    if name.startswith("queue/") and (folder / "partition").exists():
+        folder = folder.resolve().parent
+    return (folder / name).read_text().strip()
+
+
+def _folder(device: Path) -> Path:
+    """Return the folder of the device; a node with another name than the kernel's is found by its number."""
+    folder = Path("/sys/class/block") / device.name
+    if not folder.exists():
+        with suppress(OSError):
+            number = device.stat().st_rdev
+            return Path("/sys/dev/block") / f"{os.major(number)}:{os.minor(number)}"
+    return folder

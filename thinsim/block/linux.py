@@ -13,6 +13,7 @@ import struct
 from pathlib import Path
 
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
+from thinsim.block.kernel_view import sysfs
 from thinsim.errors import InvalidValueError
 
 BLKDISCARD = 0x1277  # linux/fs.h: _IO(0x12, 119)
@@ -134,7 +135,7 @@ class LinuxBlockDevice:
 
     def _queue_limit(self, name: str) -> int:
         try:
-            return int(Path(f"/sys/dev/block/{self.major}:{self.minor}/queue/{name}").read_text())
+            return int(sysfs(self.path, f"queue/{name}"))
         except FileNotFoundError:
             return 0
 

@@ -1,6 +1,8 @@
 """The data of a pool is freed by discards of its device, or by punches of the file below it."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,9 +53,9 @@ def test_a_range_is_freed_at_the_offset_of_the_device(
     content = file.read_bytes()
     place = place_of_device(device.path, SIZE, BLOCK)
     try:
-        assert place.puncher.words == (f"hole punches of {file}" if refuses else f"discards of {device.path}")
+        assert place.freer.words == (f"hole punches of {file}" if refuses else f"discards of {device.path}")
         assert place.allocated() == [(0, SIZE)]
-        place.puncher.punch(2 * BLOCK, BLOCK)
+        place.freer.punch(2 * BLOCK, BLOCK)
         assert place.allocated() == [(0, 2 * BLOCK), (3 * BLOCK, SIZE)]
     finally:
         place.close()
@@ -82,7 +84,36 @@ def test_a_device_without_discards_and_without_a_file_is_refused(file: Path, dev
 def test_an_image_has_no_offset(file: Path) -> None:
     place = place_of_image(file, SIZE)
     try:
-        place.puncher.punch(0, BLOCK)
+        place.freer.punch(0, BLOCK)
         assert place.allocated() == [(BLOCK, SIZE)]
     finally:
         place.close()
+
+
+@pytest.mark.skipif(shutil.which("sfdisk") is None, reason="sfdisk is not installed (apt-get install fdisk)")
+def test_a_partition_has_the_limits_of_its_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(os.urandom(4 << 20))
+    subprocess.run(["sfdisk", "--quiet", disk], input=b"2048,4096\n", check=True)
+    found = subprocess.run(
+        ["losetup", "--partscan", "--find", "--show", disk], check=True, capture_output=True, text=True
+    )
+    whole = found.stdout.strip()
+    try:
+        partition = Path(f"{whole}p1")
+        if not partition.exists():
+            pytest.skip("the kernel makes no nodes for the partitions of loop devices (CONFIG_DEVTMPFS)")
+        place = place_of_device(partition, 2 << 20, BLOCK)
+        try:
+            assert place.freer.words == f"discards of {partition}"
+            assert "is no loop device" in place.unmapped
+            place.freer.punch(BLOCK, BLOCK)
+        finally:
+            place.close()
+        with partition.open("rb") as opened:
+            opened.seek(BLOCK)
+            assert opened.read(BLOCK) == bytes(BLOCK)
+    finally:
+        subprocess.run(["losetup", "--detach", whole], check=True)
+    with disk.open("rb") as opened:
+        assert allocated_bytes(opened.fileno(), 0, 4 << 20) == (4 << 20) - BLOCK

@@ -22,6 +22,7 @@ from thinsim.units import format_size
 if TYPE_CHECKING:
     from thinsim.node.audit.audited import AuditedPool
     from thinsim.node.audit.pool_audit import ContainerdView
+    from thinsim.node.stack.report import HeightsReport
 
 _DEFAULT_ROOT = Path("/var/lib/containerd")
 _LONGEST = 60
@@ -148,6 +149,8 @@ def _print(pool: "AuditedPool") -> None:
     print_words(_headline(pool), "bold")
     if pool.devices:
         print_table(_table(pool))
+    if pool.stack is not None:
+        _print_stack(pool.stack)
     for finding in pool.findings:
         fix = f" (fix: {finding.fix})" if finding.fix else ""
         print_words(f"{finding.kind.value}: {finding.text}{fix}")
@@ -157,6 +160,15 @@ def _print(pool: "AuditedPool") -> None:
         print_words(f"the space on the host is not known: {pool.unmapped}")
     if not pool.containerd:
         print_words("no containerd has records of this pool; --containerd DIR names its root directory")
+
+
+def _print_stack(stack: "HeightsReport") -> None:
+    from thinsim.node.stack.table import heights_table, summary  # noqa: PLC0415
+
+    print_words("below the data device:")
+    print_table(heights_table(stack.heights))
+    for line in summary(stack):
+        print_words(line)
 
 
 def _headline(pool: "AuditedPool") -> str:

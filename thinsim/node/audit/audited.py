@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from thinsim.node.stack.report import HeightsReport
 from thinsim.thin.status import PoolStatus
 
 
@@ -96,6 +97,8 @@ class AuditedPool:
     """The reason why the host's part is not known; empty if it is."""
     containerd: str
     """containerd's root directory, if its databases were read; otherwise empty."""
+    stack: HeightsReport | None
+    """The heights from the data device down, with the discards that live; null for a file."""
     devices: Sequence[AuditedThin]
     """The thin devices, those of the pool first, in the order of their thin ids."""
     findings: Sequence[AuditFinding]
@@ -107,4 +110,4 @@ class AuditedPool:
 
     def to_json(self) -> dict[str, object]:
         """Return the audit as a JSON object."""
-        return asdict(self)
+        return {**asdict(self), "stack": None if self.stack is None else self.stack.to_json()}

@@ -19,6 +19,7 @@ from thinsim.node.audit.pool_findings import (
     device_findings,
     reclaimable_findings,
     snapshot_findings,
+    stack_findings,
     status_findings,
 )
 from thinsim.node.audit.thin_rows import thin_rows
@@ -27,6 +28,8 @@ from thinsim.node.containerd.references import SnapshotReferences, references
 from thinsim.node.reclaim.candidates import FreedRun, held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
 from thinsim.node.reclaim.data_place import file_below
+from thinsim.node.stack.report import heights_report
+from thinsim.node.stack.walking import heights_of
 from thinsim.ranges import Range
 from thinsim.thin.status import parse_pool_status
 from thinsim.units import SECTOR_SIZE
@@ -71,6 +74,7 @@ async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> Aud
             )
     reclaimable = None if allocated is None else held_bytes(freed)
     granularity = discard_limits(pool.data_device).granularity
+    stack = heights_report(pool.data_device, await heights_of(pool.data_device))
     rows = _Rows(pool.name, pool.block_bytes, thins, allocated, containerd)
     rows.active = names
     rows.users = {
@@ -86,8 +90,10 @@ async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> Aud
         reclaimable=reclaimable,
         reclaimable_runs=len(freed),
         unmapped=unmapped,
+        stack=stack,
         findings=[
             *status_findings(pool.name, status, pool.block_bytes, granularity),
+            *stack_findings(stack),
             *reclaimable_findings(pool.name, reclaimable, len(freed)),
         ],
     )
@@ -151,6 +157,7 @@ class _Rows:
             "held": None,
             "reclaimable": None,
             "reclaimable_runs": 0,
+            "stack": None,
             **fields,
         }
         return AuditedPool(

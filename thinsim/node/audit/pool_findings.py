@@ -7,6 +7,7 @@ from thinsim.node.audit.thin_rows import device_of_snapshot
 from thinsim.node.containerd.databases import ContainerdRecords
 from thinsim.node.containerd.pool_records import ThinIdUse
 from thinsim.node.containerd.references import SnapshotNeed, SnapshotReferences
+from thinsim.node.stack.report import HeightsReport
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.thin.status import PoolStatus
 from thinsim.units import format_size
@@ -86,6 +87,18 @@ def status_findings(
             f"the data device frees only whole units of {format_size(granularity)}, and a data block has "
             f"{format_size(block_bytes)}: smaller discards free nothing",
         )
+
+
+def stack_findings(stack: HeightsReport) -> Iterator[AuditFinding]:
+    """Yield the heights below the data device at which discards die; that of the device is in the status."""
+    for number in stack.dies_at:
+        if number:
+            height = stack.heights[number]
+            yield AuditFinding(
+                _NOTE,
+                f"discards die below the data device, at {height.kind.value} {height.name}: {height.reason}",
+                f"thinsim heights {stack.path} shows every height",
+            )
 
 
 def device_findings(pool: str, rows: Sequence[AuditedThin]) -> Iterator[AuditFinding]:

@@ -66,7 +66,7 @@ class DevicePunches:
     """`DevicePunches` are discards of the block device *device* (block/ioctl.c, BLKDISCARD)."""
 
     def __init__(self, device: Path, *, exclusive: bool = False) -> None:
-        limits = discard_limits(device.resolve())
+        limits = discard_limits(device)
         if not limits.max_bytes:
             raise EnvironmentLacksError(f"{device} takes no discards: thinsim heights {device} shows why")
         self.words = f"discards of {device}"
@@ -98,11 +98,11 @@ class FilePunches:
 
 @dataclass(frozen=True, slots=True)
 class PoolData:
-    """A `PoolData` has the puncher of a data device, and the file below it; None without a file."""
+    """A `PoolData` has the freer of a data device, and the file below it; None without a file."""
 
     device: Path
     size: int
-    puncher: SpaceFreer
+    freer: SpaceFreer
     file: DataFile | None
     unmapped: str = ""
     """The reason why no file is known."""
@@ -116,8 +116,8 @@ class PoolData:
         return None if self.file is None else self.file.held()
 
     def close(self) -> None:
-        """Close the puncher."""
-        self.puncher.close()
+        """Close the freer."""
+        self.freer.close()
 
 
 def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData:
@@ -127,7 +127,7 @@ def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData:
     """
     file, why = file_below(device)
     try:
-        return PoolData(device, size, _puncher(device, file, block_bytes), file, why)
+        return PoolData(device, size, _freer(device, file, block_bytes), file, why)
     except PermissionError as error:
         raise EnvironmentLacksError(f"no permission for {error.filename}: run it as root") from error
 
@@ -146,8 +146,8 @@ def place_of_image(path: Path, size: int) -> PoolData:
         raise ConflictError(f"{path} can't be opened for writing: {error.strerror}") from error
 
 
-def _puncher(device: Path, file: DataFile | None, block_bytes: int) -> SpaceFreer:
-    limits = discard_limits(device.resolve())
+def _freer(device: Path, file: DataFile | None, block_bytes: int) -> SpaceFreer:
+    limits = discard_limits(device)
     if file is not None and (not limits.max_bytes or limits.granularity > block_bytes):
         return FilePunches(attached_file(device), file.offset)
     return DevicePunches(device)
@@ -177,7 +177,7 @@ def file_below(device: Path) -> tuple[DataFile | None, str]:
 
 def attached_file(device: Path) -> Path:
     """Return the path of the file below a loop device, as the kernel names it."""
-    return Path(sysfs(device.resolve(), "loop/backing_file"))
+    return Path(sysfs(device, "loop/backing_file"))
 
 
 def _on_host(path: Path) -> Path:

@@ -42,7 +42,7 @@ async def reclaim_offline(
         progress.rounds = 1
         try:
             for each in found:
-                for offset, length in _pieces(each, block_bytes, place.puncher.unit):
+                for offset, length in _pieces(each, block_bytes, place.freer.unit):
                     await trio.to_thread.run_sync(_punch, place, offset, length)
                     progress.discarded += length
                     report(progress)
@@ -124,7 +124,7 @@ def _require_clean(metadata: Path, view: MetadataView) -> None:
 
 def _size_of(path: Path) -> int:
     found = path.stat()
-    return device_size(path.resolve()) if stat.S_ISBLK(found.st_mode) else found.st_size
+    return device_size(path) if stat.S_ISBLK(found.st_mode) else found.st_size
 
 
 def _pieces(run: FreedRun, block_bytes: int, unit: int) -> Iterator[tuple[int, int]]:
@@ -135,6 +135,6 @@ def _pieces(run: FreedRun, block_bytes: int, unit: int) -> Iterator[tuple[int, i
 
 def _punch(place: PoolData, offset: int, length: int) -> None:
     try:
-        place.puncher.punch(offset, length)
+        place.freer.punch(offset, length)
     except OSError as error:
-        raise KernelError(error.errno or 0, f"{place.puncher.words} at byte {offset}") from error
+        raise KernelError(error.errno or 0, f"{place.freer.words} at byte {offset}") from error

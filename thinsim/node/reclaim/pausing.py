@@ -32,7 +32,7 @@ class Pauser:
     pool: PoolPause
     guard: ReclaimGuard
     committed: CommittedMap
-    puncher: SpaceFreer
+    freer: SpaceFreer
     pace: Pace
     longest: float = 0.0
     _resume: float = 0.0
@@ -72,9 +72,9 @@ class Pauser:
             for offset, length in self._free_in(now, piece):
                 before = time.monotonic()
                 try:
-                    self.puncher.punch(offset, length)
+                    self.freer.punch(offset, length)
                 except OSError as error:
-                    raise KernelError(error.errno or 0, f"{self.puncher.words} at byte {offset}") from error
+                    raise KernelError(error.errno or 0, f"{self.freer.words} at byte {offset}") from error
                 self.pace.learn_piece(length, time.monotonic() - before)
                 left -= length
                 yield offset, offset + length
@@ -88,7 +88,7 @@ class Pauser:
         """Take a piece from the queue's first candidate."""
         block_bytes = now.block_sectors * SECTOR_SIZE
         first = queue.popleft()
-        step = max(1, self.puncher.unit // block_bytes)
+        step = max(1, self.freer.unit // block_bytes)
         cut = max(first.begin + self.pace.piece // block_bytes, first.begin + 1) // step * step
         if first.end <= cut or cut <= first.begin:
             return first
@@ -97,7 +97,7 @@ class Pauser:
         return FreedRun(first.begin, cut, 0)
 
     def _free_in(self, now: FreeMap, piece: FreedRun) -> Iterator[tuple[int, int]]:
-        block_bytes, unit = now.block_sectors * SECTOR_SIZE, self.puncher.unit
+        block_bytes, unit = now.block_sectors * SECTOR_SIZE, self.freer.unit
         for begin, end in now.runs(piece.begin, piece.end):
             offset = -(-begin * block_bytes // unit) * unit
             length = end * block_bytes // unit * unit - offset

@@ -50,7 +50,7 @@ class ReclaimProgress:
     def begin(self, found: Sequence[FreedRun], place: PoolData) -> None:
         """Count the candidates that were *found* at the start, with the *place* of the data."""
         self.promised, self.pieces = held_bytes(found), len(found)
-        self.way, self.unmapped = place.puncher.words, place.unmapped
+        self.way, self.unmapped = place.freer.words, place.unmapped
         self.held_before = place.held()
         self.freed = None if place.file is None else 0
 

@@ -120,9 +120,9 @@ class _Reclaim:
 
     async def run(self) -> None:
         progress, block_bytes = self.progress, self.pool.block_bytes
-        unit = -(-self.place.puncher.unit // block_bytes) * block_bytes
+        unit = -(-self.place.freer.unit // block_bytes) * block_bytes
         pace = Pace(self.options.pause, unit, self.options.share, self.options.rate)
-        pauser = Pauser(self.pause, self.guard, self.committed, self.place.puncher, pace)
+        pauser = Pauser(self.pause, self.guard, self.committed, self.place.freer, pace)
         found = await self._look()
         progress.begin(found, self.place)
         while found and progress.rounds < _MOST_ROUNDS:
