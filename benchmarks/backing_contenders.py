@@ -61,7 +61,9 @@ def _plain(directory: Path, size: int) -> Iterator[Path]:
     yield sparse(directory / "disk", size)
 
 
-def _ours(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
+def backing_store(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
+    """Return a function that yields a file on a backing store, with or without *passthrough*."""
+
     def offer(directory: Path, size: int) -> Iterator[Path]:
         files, mountpoint = two_directories(directory)
         read_end, write_end = os.pipe()
@@ -194,8 +196,8 @@ def _no_example() -> str | None:
 
 CONTENDERS = (
     StoreContender(PLAIN, lambda: None, _plain),
-    StoreContender(PASSTHROUGH, lambda: None, _ours("on")),
-    StoreContender(SERVED, lambda: None, _ours("off")),
+    StoreContender(PASSTHROUGH, lambda: None, backing_store("on")),
+    StoreContender(SERVED, lambda: None, backing_store("off")),
     StoreContender("libfuse passthrough_ll", _no_example, _passthrough_ll),
     StoreContender("nbdkit + nbdfuse", programs("nbdkit", "nbdfuse"), nbdfuse),
     StoreContender("qemu-storage-daemon", programs("qemu-storage-daemon"), _storage_daemon),

@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from benchmarks import early_end, thin_goals
-from benchmarks.thin_contenders import BARE, BY_PYTHON, CONTENDERS, PLAIN, PYTHON_ALONE
+from benchmarks.thin_contenders import BY_PYTHON, CONTENDERS, PLAIN, PYTHON_ALONE
 from benchmarks.thin_guest import measured_in_guest
 from benchmarks.thin_rows import QUICK, SIZES, steps
 from benchmarks.turns import INTERRUPTION, TurnedBenchmark, TurnResults, turned_options, write
@@ -72,14 +72,24 @@ def _print(results: TurnResults, goals: Sequence[thin_goals.GoalResult]) -> None
     if not known:
         return
     title = "goals (?: the interval contains the goal)"
-    columns = ("row", "ratio", "goal", "measured", "reached", "FUSE over io_uring", "reached", BARE)
+    columns = (
+        "row",
+        "ratio",
+        "goal",
+        "measured",
+        "reached",
+        "FUSE over io_uring",
+        "reached",
+        "no store",
+        "limit",
+    )
     table = Table(*columns, box=None, title=title, title_justify="left")
     for each in known:
         assert each.ratio is not None
         ratio = f"{each.goal.contender} / {each.goal.reference}"
         over = "-" if each.over_uring is None else in_words(each.over_uring)
-        bare = "-" if each.bare is None else in_words(each.bare)
-        measured = in_words(each.ratio), each.verdict, over, each.verdict_over_uring, bare
+        others = ("-" if other is None else in_words(other) for other in (each.no_store, each.limit))
+        measured = in_words(each.ratio), each.verdict, over, each.verdict_over_uring, *others
         table.add_row(each.goal.row.name, ratio, f"{each.goal.least:g}", *measured)
     console_for_results().print(table)
 

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.backing_contenders import nbdfuse, programs, server, sparse, two_directories, wait
+from benchmarks.backing_contenders import (
+    backing_store,
+    nbdfuse,
+    programs,
+    server,
+    sparse,
+    two_directories,
+    wait,
+)
 from benchmarks.backing_rows import UnsupportedError
 from benchmarks.qemu_monitor import QemuMonitor
 from benchmarks.thin_pool import thin_pool
@@ -32,6 +40,8 @@ QCOW2 = "qcow2 over FUSE"
 QCOW2_DIRECT = "qcow2 over FUSE, direct I/O"
 NBDKIT = "nbdkit over FUSE"
 BARE = "bare FUSE server"
+NO_STORE = "thin device, no store"
+BARE_ON_STORE = "bare FUSE server on the store"
 
 
 _BARE_SERVER = Path(__file__).parent / "native" / "bare_server.c"
@@ -152,15 +162,27 @@ def _nbdkit(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
 
 def _bare(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
     """Yield a device on the file of ``bare_server.c``, the least that a reader of /dev/fuse can do."""
+    files, _ = two_directories(directory)
+    with _bare_device(directory, sparse(files / "disk", size)) as device:
+        yield device
 
+
+def _bare_on_store(directory: Path, size: int) -> Iterator[ProvisionedDevice]:
+    """Yield a device on the bare server, whose file is on a backing store, as that of the thin device."""
+    store = contextmanager(backing_store("on"))
+    with store(directory, size) as file, _bare_device(directory, file) as device:
+        yield device
+
+
+@contextmanager
+def _bare_device(directory: Path, file: Path) -> Iterator[ProvisionedDevice]:
     def refuse() -> None:
         raise UnsupportedError("the bare server has no snapshots")
 
-    files, _ = two_directories(directory)
     program, mountpoint = directory / "bare_server", sparse(directory / "served", 0)
     command = ["cc", "-O2", "-std=gnu11", "-D_GNU_SOURCE", "-o", str(program), str(_BARE_SERVER), "-lpthread"]
     subprocess.run(command, check=True, process_group=0)
-    serve = [str(program), str(sparse(files / "disk", size)), str(mountpoint), str(_BARE_THREADS)]
+    serve = [str(program), str(file), str(mountpoint), str(_BARE_THREADS)]
     with server(serve, mountpoint, own_session=True), plain_loop(mountpoint, direct_io=True) as device:
         yield ProvisionedDevice(device, refuse)
 
@@ -187,7 +209,9 @@ CONTENDERS = (
         QCOW2_DIRECT, programs("qemu-storage-daemon", "qemu-img"), partial(_qcow2, direct_io=True)
     ),
     DeviceContender(NBDKIT, programs("nbdkit", "nbdfuse"), _nbdkit),
+    DeviceContender(NO_STORE, lambda: None, _thin("--no-store")),
     DeviceContender(BARE, programs("cc"), _bare),
+    DeviceContender(BARE_ON_STORE, programs("cc"), _bare_on_store),
 )
 PYTHON_ALONE = DeviceContender(BY_PYTHON, lambda: None, _thin(plane="off"))
 """The emulated thin device without its plane, which is too slow to be measured each time."""

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--mapped", type=int, default=0, help="mapped blocks of the first device")
     parser.add_argument("--kernel", action="store_true", help="the kernel's dm-thin, on plain files")
     parser.add_argument("--no-file-below", action="store_true", help="data at an offset within the file")
+    parser.add_argument("--no-store", action="store_true", help="data in a file outside of the store")
     trio.run(serve, parser.parse_args())
 
 
@@ -148,9 +149,7 @@ async def _emulated(
     async with open_stack(work, shape, journal) as lower:
         if options.mapped:
             await _restore(options.mapped, shape, directory / "mappings.xml", lower.metadata.path)
-        with (
-            _at_an_offset(directory, shape) if options.no_file_below else nullcontext(lower.data.path) as data
-        ):
+        with _data_device(directory, shape, options, lower.data.path) as data:
             await lower.dm.create(shape.name, shape.table(str(lower.metadata.path), str(data)))
             servers = lower.dm_server.process.pid, lower.store_server.process.pid
             yield BenchedPool(lower.dm, shape.name, servers)
@@ -169,13 +168,20 @@ async def _restore(mapped: int, shape: PoolShape, xml: Path, device: Path) -> No
 
 
 @contextmanager
-def _at_an_offset(directory: Path, shape: PoolShape) -> Iterator[Path]:
-    """Attach a loop device that begins within its file, so that it and the file differ.
+def _data_device(
+    directory: Path, shape: PoolShape, options: argparse.Namespace, on_store: Path
+) -> Iterator[Path]:
+    """Yield the data device: *on_store*, or a loop device on a file outside of the backing store.
 
-    It has a page cache below it, as the plain loop device has: with direct I/O its reads go to the disk.
+    With an offset that loop device begins within its file, so that it and the file differ. It has a page
+    cache below it, as the plain loop device has: with direct I/O its reads go to the disk.
     """
-    file = sparse(directory / "data", shape.data_size + OFFSET)
-    command = ["losetup", "--find", "--show", f"--offset={OFFSET}", str(file)]
+    if not (options.no_file_below or options.no_store):
+        yield on_store
+        return
+    offset = OFFSET if options.no_file_below else 0
+    file = sparse(directory / "data", shape.data_size + offset)
+    command = ["losetup", "--find", "--show", f"--offset={offset}", str(file)]
     path = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     try:
         yield Path(path)

@@ -1,9 +1,13 @@
-"""These functions read and write the node of a device past the page cache. Blocking."""
+"""These functions read, write and discard on the node of a device, past the page cache. Blocking."""
 
 import errno
+import fcntl
 import mmap
 import os
+import struct
 from pathlib import Path
+
+from thinsim.block.linux import BLKDISCARD
 
 
 def write(device: Path, offset: int, data: bytes) -> None:
@@ -34,5 +38,14 @@ def flush(device: Path) -> None:
     fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def discard(device: Path, offset: int, length: int) -> None:
+    """Discard *length* bytes at *offset*, though others have the device open. Raises ``OSError``."""
+    fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
     finally:
         os.close(fd)

@@ -1,6 +1,6 @@
 """`Rig` is the protocol of every rig: a pool for a snapshotter, a workload to run, measurements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,20 @@ class LedgerTotals:
     punches: int
     punched: int
     freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataAccess:
+    """A `DataAccess` leads to the data of a pool, past the pool."""
+
+    words: str
+    """The way in words."""
+    file: Path
+    """The data file on the host."""
+    offset: int
+    """The first byte of the pool's data in the file."""
+    discard: Callable[[int, int], None]
+    """Discards bytes of the data device, from an offset on. Blocking; raises ``OSError``."""
 
 
 class Rig(Protocol):
@@ -120,6 +134,9 @@ class Rig(Protocol):
 
         The words are ``PlaneTraffic.backend``, of the emulated device-mapper.
         """
+
+    def data_access(self) -> DataAccess:
+        """Return the way to the data of the pool, past the pool."""
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         """Return the mappings of every thin id."""

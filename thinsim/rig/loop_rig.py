@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -25,7 +26,7 @@ from thinsim.rig.backing import DATA_FILE, DataBacking
 from thinsim.rig.contents import Contents
 from thinsim.rig.data_place import DataPlace
 from thinsim.rig.host_file import host_allocation
-from thinsim.rig.interface import HostAllocation, LedgerTotals
+from thinsim.rig.interface import DataAccess, HostAllocation, LedgerTotals
 from thinsim.rig.shape import PoolShape
 from thinsim.snapshotter import pool_contents
 from thinsim.snapshotter.host import LinuxHost, SnapshotHost
@@ -123,6 +124,15 @@ class LoopRig(ABC):
         """Ask the backing store for its events."""
         events = [event for event in await self.backing.store.events(since) if event.file == DATA_FILE]
         return events if self.place is None else self.place.events(events)
+
+    def data_access(self) -> DataAccess:
+        """Discard on the data device's node."""
+        return DataAccess(
+            f"discards of {self.data_device}",
+            self.backing.data_file,
+            self.place.start if self.place is not None else 0,
+            partial(device_io.discard, self.data_device),
+        )
 
     @abstractmethod
     async def mappings(self) -> Mapping[int, Sequence[Run]]:

@@ -25,7 +25,7 @@ from thinsim.machine.journal import Journal
 from thinsim.rig.block_host import BlockHost, HoldableNodes
 from thinsim.rig.contents import NOTHING, Contents
 from thinsim.rig.host_file import host_allocation, prepare_host_directory
-from thinsim.rig.interface import HostAllocation, LedgerTotals
+from thinsim.rig.interface import DataAccess, HostAllocation, LedgerTotals
 from thinsim.rig.probes import HOLE_PUNCHING
 from thinsim.rig.record import RigRecord
 from thinsim.rig.shape import PoolShape
@@ -97,6 +97,10 @@ class ProcessRig:
     async def data_plane(self) -> str:
         """Ask the device-mapper in this process."""
         return self.dm.pool(self.shape.name).plane.traffic().backend
+
+    def data_access(self) -> DataAccess:
+        """Discard on the data file, with its planned faults."""
+        return DataAccess(f"discards of {self._data.path}", self._data.path, 0, self._faulty.discard)
 
     async def mappings(self) -> Mapping[int, Sequence[Run]]:
         return await self.dm.pool(self.shape.name).mappings()

@@ -101,7 +101,7 @@ async def _mappings(pool: NodePool) -> Mapping[int, Sequence[Run]] | None:
 def _leaked(pool: NodePool, data: DataFile, ranges: Sequence[Range]) -> int | None:
     """Return the bytes that the host holds for blocks that the last commit names as free; None: not known."""
     try:
-        with CommittedMap(pool.metadata_device) as committed:
+        with CommittedMap.on(pool.metadata_device) as committed:
             return held_bytes(freed_runs_of(committed, lambda: ranges, pool.block_bytes))
     except (ConflictError, OSError):  # a commit was in progress at each try, or only root may read it
         return None

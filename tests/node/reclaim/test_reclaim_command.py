@@ -40,7 +40,7 @@ def test_it_frees_what_deleted_devices_have_lost(pool: LivePool) -> None:
 def test_a_writer_goes_on_meanwhile(pool: LivePool) -> None:
     for number in (1, 2, 3):
         pool.create(number)
-    pool.scatter(1, 2, runs=200)
+    pool.scatter(1, 2, runs=80)
     pool.delete(1)
     ended = threading.Event()
 

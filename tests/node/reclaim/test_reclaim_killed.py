@@ -25,7 +25,7 @@ def guards_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return [each for each in guards() if str(process.pid) in each.info["cmdline"]]
 
 
-@pytest.mark.parametrize("moments", [8, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [5, pytest.param(100, marks=pytest.mark.long)])
 def test_the_pool_runs_after_a_kill_at_any_moment(pool: LivePool, moments: int) -> None:
     for number in (1, 2):
         pool.create(number)

@@ -23,7 +23,7 @@ async def run(name: str, rig: str, directory: Path) -> ScenarioResult:
     return await run_scenario(request, SilentProgress())
 
 
-SHORT = ("container-exit", "busy-device", "lying-device")
+SHORT = ("reclaim", "container-exit", "busy-device", "lying-device")
 """These scenarios run on real mounts in every test run; the others run with ``make test-long``."""
 
 

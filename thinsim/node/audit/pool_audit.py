@@ -68,7 +68,7 @@ async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> Aud
     allocated: Sequence[Range] | None = None
     if file is not None and status.mode not in _FAILED:
         allocated = await trio.to_thread.run_sync(file.allocated, size)
-        with CommittedMap(pool.metadata_device) as committed:
+        with CommittedMap.on(pool.metadata_device) as committed:
             freed = await trio.to_thread.run_sync(
                 freed_runs_of, committed, partial(file.allocated, size), pool.block_bytes
             )

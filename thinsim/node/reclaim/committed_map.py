@@ -6,12 +6,14 @@ It reads past the page cache: a page that an earlier reader left there would be 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from thinsim.block.linux import LinuxBlockDevice
 from thinsim.dm.metadata_device import MetadataDevice
 from thinsim.errors import ConflictError
 from thinsim.node.reclaim.candidates import FreedRun, candidates
 from thinsim.ranges import Range
+from thinsim.snapshotter.pool_contents import ClosableStore
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.free_runs import BlockRun, free_runs
 from thinsim.thin.metadata.view import MetadataView
@@ -22,13 +24,18 @@ _LOOKS = 5
 
 
 class CommittedMap:
-    """A `CommittedMap` is the free map that the pool's last commit left on *device*.
+    """A `CommittedMap` is the free map that the pool's last commit left on *store*.
 
-    Each :meth:`look` reads it again. As a context manager it closes the device.
+    Each :meth:`look` reads it again. As a context manager it closes the store.
     """
 
-    def __init__(self, device: Path) -> None:
-        self._store = MetadataDevice(LinuxBlockDevice(device, read_only=True))
+    def __init__(self, store: ClosableStore) -> None:
+        self._store = store
+
+    @classmethod
+    def on(cls, device: Path) -> Self:
+        """Return the map on *device*, read past the page cache. ``OSError``."""
+        return cls(MetadataDevice(LinuxBlockDevice(device, read_only=True)))
 
     def look(self) -> "FreeMap":
         """Return the map as it is now; ConflictError if it can't be trusted: the metadata needs a check."""
@@ -44,7 +51,7 @@ class CommittedMap:
             )
         return FreeMap(view)
 
-    def __enter__(self) -> "CommittedMap":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -28,10 +28,13 @@ _NO_MAP = "only a loop device has a file whose map shows it"
 class SpaceFreer(Protocol):
     """A `SpaceFreer` frees ranges of a data device."""
 
-    words: str
-    """The way in words, for the report."""
-    unit: int
-    """The bytes of the smallest range that is freed; ranges begin and end on its multiples."""
+    @property
+    def words(self) -> str:
+        """Return the way in words, for the report."""
+
+    @property
+    def unit(self) -> int:
+        """Return the bytes of the smallest range that is freed; ranges begin and end on its multiples."""
 
     def punch(self, offset: int, length: int) -> None:
         """Free *length* bytes at *offset* of the data device. ``OSError``."""

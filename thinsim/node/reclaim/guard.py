@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
@@ -21,9 +22,29 @@ _END_SECONDS = 10
 _MESSAGE = 64
 
 
+class PauseWatcher(Protocol):
+    """A `PauseWatcher` knows when a pause begins and ends."""
+
+    def announce(self, seconds: float) -> None:
+        """Announce a pause of at most *seconds*. ProgramFailedError if nothing may be suspended."""
+
+    def report_end(self) -> None:
+        """Announce that the pool runs again."""
+
+
+class NoGuard:
+    """A `NoGuard` watches nothing. The pool of a run needs none: the recovery of a run resumes it."""
+
+    def announce(self, seconds: float) -> None:
+        """Do nothing."""
+
+    def report_end(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(slots=True)
 class ReclaimGuard:
-    """A `ReclaimGuard` knows when a pause begins and ends."""
+    """A `ReclaimGuard` is a PauseWatcher with a process that outlives this one."""
 
     _connection: socket.socket
     process: subprocess.Popen[bytes]

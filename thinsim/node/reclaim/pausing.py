@@ -11,7 +11,7 @@ from thinsim.errors import KernelError
 from thinsim.node.reclaim.candidates import FreedRun
 from thinsim.node.reclaim.committed_map import CommittedMap, FreeMap
 from thinsim.node.reclaim.data_place import SpaceFreer
-from thinsim.node.reclaim.guard import ReclaimGuard
+from thinsim.node.reclaim.guard import PauseWatcher
 from thinsim.node.reclaim.pace import Pace
 from thinsim.node.reclaim.pool_pause import PoolPause
 from thinsim.node.reclaim.progress import PauseResult
@@ -30,7 +30,7 @@ class Pauser:
     """A `Pauser` pauses one pool; *longest* is the longest pause so far in seconds."""
 
     pool: PoolPause
-    guard: ReclaimGuard
+    guard: PauseWatcher
     committed: CommittedMap
     freer: SpaceFreer
     pace: Pace

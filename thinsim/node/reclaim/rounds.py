@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import trio
 
 from fuse_backing.allocation import merged
+from thinsim.dm.interface import DeviceMapper
 from thinsim.errors import ConflictError
 from thinsim.node.active_pools import NodePool
 from thinsim.node.reclaim.candidates import FreedRun, held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
 from thinsim.node.reclaim.data_place import PoolData, place_of_device
-from thinsim.node.reclaim.guard import ReclaimGuard, guarded
+from thinsim.node.reclaim.guard import PauseWatcher, guarded
 from thinsim.node.reclaim.pace import Pace
 from thinsim.node.reclaim.pausing import Pauser
 from thinsim.node.reclaim.pool_pause import PoolPause, pause_of
@@ -40,6 +41,18 @@ class ReclaimOptions:
     """The bytes of the smallest run of free blocks that is discarded."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReclaimTarget:
+    """A `ReclaimTarget` is an active pool with its committed map and its data."""
+
+    name: str
+    dm: DeviceMapper
+    block_bytes: int
+    pause: PoolPause
+    committed: CommittedMap
+    place: PoolData
+
+
 async def reclaim(
     pool: NodePool, options: ReclaimOptions, progress: ReclaimProgress, report: ProgressReport
 ) -> None:
@@ -49,20 +62,31 @@ async def reclaim(
     ConflictError if the pool is suspended, read-only or needs a check, EnvironmentLacksError if no discard
     can reach the host.
     """
-    begun = trio.current_time()
     pause = pause_of(pool)
-    await require_running(pool, pause)
+    await require_running(pool.name, pool.dm, pause)
     place = place_of_pool(pool)
-    with closing(place), CommittedMap(pool.metadata_device) as committed:
-        try:
-            async with guarded(pause) as guard:
-                stay_in_memory()
-                work = _Reclaim(pool, options, progress, report, place, committed, pause, guard)
-                await work.run()
-            progress.complete = True
-        finally:
-            progress.held_after = place.held()
-            progress.seconds = trio.current_time() - begun
+    with closing(place), CommittedMap.on(pool.metadata_device) as committed:
+        target = ReclaimTarget(pool.name, pool.dm, pool.block_bytes, pause, committed, place)
+        async with guarded(pause) as guard:
+            stay_in_memory()
+            await reclaim_target(target, options, progress, report, guard)
+
+
+async def reclaim_target(
+    target: ReclaimTarget,
+    options: ReclaimOptions,
+    progress: ReclaimProgress,
+    report: ProgressReport,
+    guard: PauseWatcher,
+) -> None:
+    """Discard the free blocks of *target*, with *guard* as watcher of each pause. As `reclaim`."""
+    begun = trio.current_time()
+    try:
+        await _Reclaim(target, options, progress, report, guard).run()
+        progress.complete = True
+    finally:
+        progress.held_after = target.place.held()
+        progress.seconds = trio.current_time() - begun
 
 
 async def promise(pool: NodePool, min_run: int, progress: ReclaimProgress) -> None:
@@ -70,32 +94,31 @@ async def promise(pool: NodePool, min_run: int, progress: ReclaimProgress) -> No
 
     Raises what `reclaim` raises for the pool.
     """
-    await require_running(pool, pause_of(pool))
+    await require_running(pool.name, pool.dm, pause_of(pool))
     place = place_of_pool(pool)
-    with closing(place), CommittedMap(pool.metadata_device) as committed:
+    with closing(place), CommittedMap.on(pool.metadata_device) as committed:
         found = await trio.to_thread.run_sync(
             freed_runs_of, committed, place.allocated, pool.block_bytes, min_run
         )
         progress.begin(found, place)
 
 
-async def require_running(pool: NodePool, pause: PoolPause) -> PoolStatus:
-    """Return the status of *pool*. ConflictError unless it runs, may be written and needs no check."""
-    await require_resumed(pool, pause)
+async def require_running(name: str, dm: DeviceMapper, pause: PoolPause) -> PoolStatus:
+    """Return the status of pool *name*. ConflictError unless it runs, may be written and needs no check."""
+    await require_resumed(name, pause)
     # The pool commits for this status, so that its free map is that of now (dm-thin.c, pool_status).
-    status = parse_pool_status(await pool.dm.status(pool.name))
+    status = parse_pool_status(await dm.status(name))
     if status.mode not in _RUNNING_MODES or status.needs_check:
         state = "needs a check" if status.needs_check else f"is in mode {status.mode}"
-        raise ConflictError(f"pool {pool.name} {state}: deactivate it and run thin_check, then thin_repair")
+        raise ConflictError(f"pool {name} {state}: deactivate it and run thin_check, then thin_repair")
     return status
 
 
-async def require_resumed(pool: NodePool, pause: PoolPause) -> None:
-    """Raise ConflictError if somebody has suspended *pool*: only they know when it may be resumed."""
+async def require_resumed(name: str, pause: PoolPause) -> None:
+    """Raise ConflictError if somebody has suspended pool *name*: only they know when it may be resumed."""
     if await pause.is_suspended():
         raise ConflictError(
-            f"pool {pool.name} is suspended, and not by thinsim: dmsetup resume {pool.name}, "
-            "if nobody needs it so"
+            f"pool {name} is suspended, and not by thinsim: dmsetup resume {name}, if nobody needs it so"
         )
 
 
@@ -109,25 +132,22 @@ def place_of_pool(pool: NodePool) -> PoolData:
 class _Reclaim:
     """A `_Reclaim` is one reclaim in progress."""
 
-    pool: NodePool
+    target: ReclaimTarget
     options: ReclaimOptions
     progress: ReclaimProgress
     report: ProgressReport
-    place: PoolData
-    committed: CommittedMap
-    pause: PoolPause
-    guard: ReclaimGuard
+    guard: PauseWatcher
 
     async def run(self) -> None:
-        progress, block_bytes = self.progress, self.pool.block_bytes
-        unit = -(-self.place.freer.unit // block_bytes) * block_bytes
+        progress, block_bytes = self.progress, self.target.block_bytes
+        unit = -(-self.target.place.freer.unit // block_bytes) * block_bytes
         pace = Pace(self.options.pause, unit, self.options.share, self.options.rate)
-        pauser = Pauser(self.pause, self.guard, self.committed, self.place.freer, pace)
+        pauser = Pauser(self.target.pause, self.guard, self.target.committed, self.target.place.freer, pace)
         found = await self._look()
-        progress.begin(found, self.place)
+        progress.begin(found, self.target.place)
         while found and progress.rounds < _MOST_ROUNDS:
             progress.rounds += 1
-            await require_running(self.pool, self.pause)
+            await require_running(self.target.name, self.target.dm, self.target.pause)
             before, discarded = found, list[Range]()
             try:
                 await self._round(deque(found), pauser, discarded)
@@ -142,13 +162,18 @@ class _Reclaim:
                 return  # another round would only repeat this one
 
     async def _look(self) -> Sequence[FreedRun]:
+        target = self.target
         return await trio.to_thread.run_sync(
-            freed_runs_of, self.committed, self.place.allocated, self.pool.block_bytes, self.options.min_run
+            freed_runs_of,
+            target.committed,
+            target.place.allocated,
+            target.block_bytes,
+            self.options.min_run,
         )
 
     async def _round(self, queue: deque[FreedRun], pauser: Pauser, discarded: list[Range]) -> None:
         while queue:
-            await require_resumed(self.pool, self.pause)
+            await require_resumed(self.target.name, self.target.pause)
             result = await pauser.pause(queue)
             discarded += result.discarded
             self.progress.add(result)

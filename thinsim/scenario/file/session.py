@@ -18,6 +18,7 @@ from thinsim.errors import InvalidValueError
 from thinsim.measure.attribution import Leak
 from thinsim.measure.discard_clock import DiscardClock
 from thinsim.measure.sample import StepSample
+from thinsim.node.reclaim.rounds import ReclaimOptions
 from thinsim.rig.interface import Rig
 from thinsim.rig.registry import find_rig
 from thinsim.scenario.file.interception import (
@@ -29,6 +30,7 @@ from thinsim.scenario.file.interception import (
 )
 from thinsim.scenario.measured_steps import MeasuredSteps
 from thinsim.scenario.progress import StepProgress
+from thinsim.scenario.reclaiming import reclaim_pool
 from thinsim.snapshotter.config import Config
 from thinsim.snapshotter.interface import Mount
 from thinsim.snapshotter.retry import RetryRules
@@ -140,6 +142,10 @@ class ScenarioSession:
     async def delete(self, key: str, name: str) -> None:
         """Delete the files *name* in active snapshot *key*."""
         await self._on_mounts(f"delete {name} in {key}", key, partial(self.rig.files.delete, name=name))
+
+    async def reclaim(self) -> None:
+        """Free on the host what the pool has freed; see ``thinsim reclaim``."""
+        await self._take("reclaim", partial(reclaim_pool, self.rig, ReclaimOptions()))
 
     async def trim(self, key: str) -> None:
         """Run fstrim on active snapshot *key*."""

@@ -9,6 +9,7 @@ from thinsim.scenario.file.steps.asserting import AssertStep
 from thinsim.scenario.file.steps.disturbances import FaultsStep, HoldStep, ReleaseStep
 from thinsim.scenario.file.steps.files import DeleteStep, OverwriteStep, RunStep, TrimStep, WriteStep
 from thinsim.scenario.file.steps.images import ImportStep
+from thinsim.scenario.file.steps.reclaiming import ReclaimStep
 from thinsim.scenario.file.steps.snapshots import (
     CleanupStep,
     CommitStep,
@@ -37,6 +38,7 @@ AnyStep: TypeAlias = Annotated[
     | HoldStep
     | ReleaseStep
     | FaultsStep
+    | ReclaimStep
     | AssertStep,
     Field(discriminator="do"),
 ]
