@@ -16,12 +16,12 @@ from thinsim.cli.name_completion import pool_names
 from thinsim.cli.output_console import print_table, print_words, warnings_console
 from thinsim.cli.output_path import OutputPath
 from thinsim.cli.statuses import BROKEN, DONE, LEAKED
-from thinsim.errors import ConflictError, InvalidValueError
+from thinsim.errors import ConflictError
 from thinsim.units import format_size
 
 if TYPE_CHECKING:
     from thinsim.node.audit.audited import AuditedPool
-    from thinsim.node.audit.pool_audit import ContainerdView
+    from thinsim.node.audit.containerd_view import ContainerdPlaces
     from thinsim.node.stack.report import HeightsReport
 
 _DEFAULT_ROOT = Path("/var/lib/containerd")
@@ -54,6 +54,13 @@ _NUMBERS = ("thin id", "exclusive", "shared", "on the host")
     help="Read the snapshotter's databases here: the root_path of containerd's devmapper plugin.",
 )
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Take both directories and discard_blocks from this configuration of containerd. Default: "
+    "/etc/containerd/config.toml, if it names the pool.",
+)
+@click.option(
     "--offline",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="METADATA",
@@ -67,6 +74,7 @@ def audit(
     name: str | None,
     root: Path | None,
     devmapper_root: Path | None,
+    config: Path | None,
     offline: Path | None,
     as_json: bool,
     html_path: Path | None,
@@ -81,7 +89,10 @@ def audit(
     changes no pool and no database, and containerd can run meanwhile: it copies the databases without their
     locks, and reads the mappings from a metadata snapshot that it releases again.
     """
-    found = run_interruptible(lambda: _audited(name, root, devmapper_root, offline), quiet=True)
+    from thinsim.node.audit.containerd_view import ContainerdPlaces  # noqa: PLC0415
+
+    places = ContainerdPlaces(root, devmapper_root, config)
+    found = run_interruptible(lambda: _audited(name, places, offline), quiet=True)
     if as_json:
         click.echo(json.dumps([each.to_json() for each in found], indent=1))
     else:
@@ -95,15 +106,16 @@ def audit(
 
 
 async def _audited(
-    name: str | None, root: Path | None, devmapper_root: Path | None, offline: Path | None
+    name: str | None, places: "ContainerdPlaces", offline: Path | None
 ) -> "Sequence[AuditedPool]":
     # These modules are slow to import, and other command lines need not wait for them.
     from thinsim.node.active_pools import active_pools, find_active_pool  # noqa: PLC0415
+    from thinsim.node.audit.containerd_view import find_view  # noqa: PLC0415
     from thinsim.node.audit.pool_audit import audit as audit_pool  # noqa: PLC0415
     from thinsim.node.audit.pool_audit import audit_offline  # noqa: PLC0415
 
     if offline is not None:
-        view = await trio.to_thread.run_sync(_containerd, root, devmapper_root, name)
+        view = await trio.to_thread.run_sync(find_view, places, name)
         return [await trio.to_thread.run_sync(audit_offline, offline, view, name or str(offline))]
     if name is not None:
         pools = [await find_active_pool(name)]
@@ -117,24 +129,8 @@ async def _audited(
                 "this machine has no active thin pool; for a metadata file: --offline METADATA"
             )
     return [
-        await audit_pool(pool, await trio.to_thread.run_sync(_containerd, root, devmapper_root, pool.name))
-        for pool in pools
+        await audit_pool(pool, await trio.to_thread.run_sync(find_view, places, pool.name)) for pool in pools
     ]
-
-
-def _containerd(root: Path | None, devmapper_root: Path | None, pool: str | None) -> "ContainerdView | None":
-    """Return the records of *pool*, or None if nobody asked for them and there are none."""
-    from thinsim.node.audit.pool_audit import ContainerdView  # noqa: PLC0415
-    from thinsim.node.containerd.databases import find_databases, read_databases  # noqa: PLC0415
-
-    wanted = root or _DEFAULT_ROOT
-    try:
-        files = find_databases(wanted, pool=pool, devmapper_root=devmapper_root)
-    except InvalidValueError:
-        if root is not None or devmapper_root is not None:
-            raise
-        return None
-    return ContainerdView.of(wanted, read_databases(files))
 
 
 def _status(found: "Sequence[AuditedPool]") -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,18 +12,18 @@ from thinsim.dm.metadata_device import metadata_view, open_store
 from thinsim.machine.device_users import users_of_devices
 from thinsim.node.active_pools import NodePool, active_thins
 from thinsim.node.audit.audited import AuditedPool, AuditedThin, AuditFinding, FindingKind
+from thinsim.node.audit.containerd_view import ContainerdView
 from thinsim.node.audit.held_mappings import MappedThin, held_mappings, mappings_of
 from thinsim.node.audit.ownership import ownership, used_blocks
 from thinsim.node.audit.pool_findings import (
     device_findings,
     reclaimable_findings,
+    settings_findings,
     snapshot_findings,
     stack_findings,
     status_findings,
 )
 from thinsim.node.audit.thin_rows import thin_rows
-from thinsim.node.containerd.databases import ContainerdRecords
-from thinsim.node.containerd.references import SnapshotReferences, references
 from thinsim.node.reclaim.candidates import FreedRun, held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
 from thinsim.node.reclaim.data_place import file_below
@@ -36,20 +35,6 @@ from thinsim.units import SECTOR_SIZE
 
 _FAILED = ("Fail", "Error")
 _WORST_FIRST = (FindingKind.DISAGREEMENT, FindingKind.LEAK, FindingKind.NOTE)
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerdView:
-    """A `ContainerdView` has the records of a containerd below *root*, and what refers to each snapshot."""
-
-    root: Path
-    records: ContainerdRecords
-    references: SnapshotReferences
-
-    @classmethod
-    def of(cls, root: Path, records: ContainerdRecords) -> "ContainerdView":
-        """Return the view of *records*."""
-        return cls(root, records, references(records.metadata, records.snapshots))
 
 
 async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> AuditedPool:
@@ -176,5 +161,7 @@ def _containerd_findings(
 ) -> Iterator[AuditFinding]:
     yield from device_findings(pool, rows)
     yield from snapshot_findings(pool, view.records, view.references, rows)
+    if view.settings is not None:
+        yield from settings_findings(view.settings)
     for fault in view.records.passed_over:
         yield AuditFinding(FindingKind.NOTE, f"{fault}; the newest transaction may be lost")

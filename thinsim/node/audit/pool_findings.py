@@ -7,6 +7,7 @@ from thinsim.node.audit.thin_rows import device_of_snapshot
 from thinsim.node.containerd.databases import ContainerdRecords
 from thinsim.node.containerd.pool_records import ThinIdUse
 from thinsim.node.containerd.references import SnapshotNeed, SnapshotReferences
+from thinsim.node.containerd.settings import ContainerdSettings
 from thinsim.node.stack.report import HeightsReport
 from thinsim.snapshotter.device_state import DeviceState
 from thinsim.thin.status import PoolStatus
@@ -86,6 +87,17 @@ def status_findings(
             _NOTE,
             f"the data device frees only whole units of {format_size(granularity)}, and a data block has "
             f"{format_size(block_bytes)}: smaller discards free nothing",
+        )
+
+
+def settings_findings(settings: ContainerdSettings) -> Iterator[AuditFinding]:
+    """Yield what containerd's configuration loses."""
+    if not settings.discard_blocks:
+        yield AuditFinding(
+            _NOTE,
+            f"discard_blocks is off in {settings.config}, so containerd discards no block of a removed "
+            "container",
+            "discard_blocks = true, then restart containerd; images leak all the same",
         )
 
 
