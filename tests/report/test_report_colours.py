@@ -9,7 +9,7 @@ import pytest
 import thinsim.report.html
 from thinsim.report.html.discards import LEVELS
 
-TEMPLATE = Path(thinsim.report.html.__file__).with_name("page.html.j2").read_text()
+TEMPLATE = Path(thinsim.report.html.__file__).with_name("style.css.j2").read_text()
 PALETTES = {
     medium: dict(re.findall(r"(--[\w-]+): (#\w+);", text))
     for medium, text in zip(
