@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fuse_backing.allocation import has_fiemap
 from fuse_backing.system_calls import FALLOC_FL_ZERO_RANGE, fallocate
+from thinsim.block import loop
 
 MIB = 1 << 20
 _DEADLINE = 60
@@ -140,8 +141,17 @@ def _attached(stack: ExitStack, image: Path) -> str:
         file.truncate(_SIZE)
     stack.callback(image.unlink)
     device = _run("losetup", "--find", "--show", str(image)).strip()
-    stack.callback(_run, "losetup", "--detach", device)
+    stack.callback(_detach, Path(device), image)
     return device
+
+
+def _detach(device: Path, image: Path) -> None:
+    """Detach the device. While another program has it open, the kernel waits until the last close."""
+    _run("losetup", "--detach", str(device))
+    deadline = time.monotonic() + _DEADLINE
+    while loop.attached_devices().get(device, "").startswith(str(image)):
+        assert time.monotonic() < deadline, f"{device} is still attached to {image}"
+        time.sleep(0.01)
 
 
 @contextmanager

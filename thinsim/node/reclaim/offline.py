@@ -6,7 +6,7 @@ It also takes images in plain files, which thin_trim refuses.
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -96,18 +96,32 @@ def _refuse_attached(path: Path) -> None:
         raise InvalidValueError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(wanted.st_mode):
         return
-    for device in loop.attached_devices():
-        node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            attached = loop.file_of(node)
-        except OSError:
-            continue  # detached meanwhile
-        finally:
-            os.close(node)
-        if (attached.device, attached.inode) == (wanted.st_dev, wanted.st_ino):
+    for device, file in loop.attached_devices().items():
+        if _is_file_of(device, Path(file), wanted):
             raise ConflictError(
                 f"{path} is in use by {device}: losetup --detach {device}, if nobody needs it"
             )
+
+
+def _is_file_of(device: Path, file: Path, wanted: os.stat_result) -> bool:
+    """Return whether *device* shows the file *wanted*; the kernel names it *file*.
+
+    The device itself is opened only if nothing has that name: an open delays a detach of its owner.
+    """
+    with suppress(OSError):
+        found = file.stat()
+        return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
+    try:
+        node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # detached meanwhile
+    try:
+        attached = loop.file_of(node)
+    except OSError:
+        return False
+    finally:
+        os.close(node)
+    return (attached.device, attached.inode) == (wanted.st_dev, wanted.st_ino)
 
 
 def _require_clean(metadata: Path, view: MetadataView) -> None:
