@@ -8,17 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.node.reclaim.live_pool import BLOCK, EMULATED, KERNEL, LivePool, live_pool
+from tests.node.reclaim.live_pool import BLOCK, EACH_KIND, LivePool, live_pool
 
 pytestmark = pytest.mark.extents
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(EMULATED, marks=pytest.mark.rig),
-        pytest.param(KERNEL, marks=pytest.mark.kernel),
-    ]
-)
+@pytest.fixture(params=EACH_KIND)
 def pool(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LivePool]:

@@ -5,15 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.reclaim.live_pool import EMULATED, KERNEL, LivePool, live_pool
+from tests.node.reclaim.live_pool import EACH_KIND, LivePool, live_pool
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(EMULATED, marks=pytest.mark.rig),
-        pytest.param(KERNEL, marks=pytest.mark.kernel),
-    ]
-)
+@pytest.fixture(params=EACH_KIND)
 def pool(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LivePool]:

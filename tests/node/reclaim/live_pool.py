@@ -25,6 +25,10 @@ THIN_BLOCKS = 1024
 _AT_ONCE = 16
 PATIENCE = 60.0
 KERNEL, EMULATED = "kernel", "emulated"
+EACH_KIND = (
+    pytest.param(EMULATED, marks=pytest.mark.rig),
+    pytest.param(KERNEL, marks=pytest.mark.kernel),
+)
 
 
 @dataclass
