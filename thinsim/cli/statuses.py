@@ -13,10 +13,10 @@ WRONG_WORDS = 2
 """The command line is wrong."""
 
 LEAKED = 3
-"""A run leaked more than `--fail-on-leak` or the baseline allows, or `heights` found that discards die."""
+"""A run leaked more than is allowed. `heights`: discards die. `audit`: space is lost."""
 
 BROKEN = 4
-"""An assert of the scenario does not hold."""
+"""An assert of the scenario does not hold. `audit`: a pool and containerd's databases disagree."""
 
 SLOWER = 5
 """Discards are slower than the baseline and its tolerance allow."""
