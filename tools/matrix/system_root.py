@@ -29,8 +29,8 @@ mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
 mount --rbind /dev dev
-# No node of an emulated device is shared with runs outside. The kernel's own device-mapper needs its control; a node
-# of that name exists wherever dmsetup has run.
+# No node of an emulated device is shared with runs outside. The kernel's own device-mapper needs its control;
+# a node of that name exists wherever dmsetup has run.
 grep -qw device-mapper /proc/misc || { mkdir -p dev/mapper; mount -t tmpfs tmpfs dev/mapper; }
 mount --rbind /sys sys
 mount -t proc proc proc
