@@ -111,7 +111,7 @@ def _run(root: SystemRoot, system: MatrixSystem, name: str, log: Path) -> Matrix
 
 def _failure(status: int, results: Sequence[str], output: str) -> str:
     lines = [line.strip()[:200] for line in output.splitlines() if line.strip()]
-    last = [line for line in lines[-1:] if line not in results]
+    last = [line for line in lines[-1:] if " ".join(line.strip("= ").split()) not in results]
     cause = "the time limit" if status == 124 else f"status {status}"
     return f"{cause}: {'; '.join([*results, *last]) or 'no output'}"
 
