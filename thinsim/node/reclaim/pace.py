@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 _FIRST_PIECE = 1 << 20
 _LARGEST_PIECE = 1 << 30
-_FORGET = 0.3
-"""The share of the newest measurement in an average."""
 
 
 @dataclass(slots=True)
@@ -22,8 +20,6 @@ class Pace:
     """The largest share of the time for which the pool is suspended."""
     rate: int | None = None
     """The most bytes to discard in a second."""
-    overhead: float = 0.0
-    """Seconds that a suspend and a resume take together, on average."""
     piece: int = 0
     """Bytes of the next discard."""
 
@@ -53,10 +49,6 @@ class Pace:
             self.piece = self._bounded(length // 2 // self.unit * self.unit)
         elif seconds < self.limit / 8 and length >= self.piece:
             self.piece = self._bounded(min(_LARGEST_PIECE, self.piece * 2))
-
-    def learn_overhead(self, seconds: float) -> None:
-        """Add the time of a suspend and a resume to the average."""
-        self.overhead = seconds if not self.overhead else self.overhead + _FORGET * (seconds - self.overhead)
 
     def rest(self, paused: float, freed: int) -> float:
         """Return the seconds to wait after a pause of *paused* seconds that discarded *freed* bytes."""

@@ -59,7 +59,6 @@ class Pauser:
                 self.guard.report_end()
         self._resume = ended - resumed
         self.longest = max(self.longest, ended - begun)
-        self.pace.learn_overhead(suspended - begun + self._resume)
         return PauseResult(tuple(discarded), ended - begun, suspended - begun, self._resume)
 
     def _discards(self, queue: deque[FreedRun], begun: float) -> Iterator[Range]:
