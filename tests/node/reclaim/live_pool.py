@@ -105,6 +105,13 @@ class LivePool:
                 first = max(self.blocks[number], default=-1) + 1
                 self.write(number, *range(first, first + length))
 
+    def lose(self, runs: int) -> None:
+        """Write *runs* blocks to devices 1 and 2 in turn, and delete device 1, whose blocks are lost."""
+        for number in (1, 2):
+            self.create(number)
+        self.scatter(1, 2, runs=runs)
+        self.delete(1)
+
     def verify(self) -> None:
         """Compare every block of every device, past the page cache."""
         for number, expected in self.blocks.items():

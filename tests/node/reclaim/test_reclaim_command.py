@@ -99,10 +99,7 @@ def test_small_runs_are_left(pool: LivePool) -> None:
 
 
 def test_an_interrupt_shows_what_was_freed_and_leaves_the_pool_running(pool: LivePool) -> None:
-    for number in (1, 2):
-        pool.create(number)
-    pool.scatter(1, 2, runs=300)
-    pool.delete(1)
+    pool.lose(300)
     with pool.started("--json", "--rate", "1M") as process:
         try:
             while pool.held() > 560 * BLOCK:

@@ -27,10 +27,7 @@ def guards_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 
 @pytest.mark.parametrize("moments", [5, pytest.param(100, marks=pytest.mark.long)])
 def test_the_pool_runs_after_a_kill_at_any_moment(pool: LivePool, moments: int) -> None:
-    for number in (1, 2):
-        pool.create(number)
-    pool.scatter(1, 2, runs=400)
-    pool.delete(1)
+    pool.lose(400)
     suspended = 0
     for _ in range(moments):
         with pool.started(*_SUSPENDED_MOST_OF_THE_TIME) as process:
@@ -53,10 +50,7 @@ def test_the_pool_runs_after_a_kill_at_any_moment(pool: LivePool, moments: int) 
 
 
 def test_a_reclaim_that_is_stopped_within_a_pause_is_killed(pool: LivePool) -> None:
-    for number in (1, 2):
-        pool.create(number)
-    pool.scatter(1, 2, runs=400)
-    pool.delete(1)
+    pool.lose(400)
     with pool.started(*_SUSPENDED_MOST_OF_THE_TIME) as process:
         try:
             assert soon(lambda: bool(guards_of(process)))
@@ -75,10 +69,7 @@ def test_a_reclaim_that_is_stopped_within_a_pause_is_killed(pool: LivePool) -> N
 
 
 def test_without_its_guard_a_reclaim_ends_and_discards_no_more(pool: LivePool) -> None:
-    for number in (1, 2):
-        pool.create(number)
-    pool.scatter(1, 2, runs=400)
-    pool.delete(1)
+    pool.lose(400)
     with pool.started(*_SUSPENDED_MOST_OF_THE_TIME) as process:
         try:
             assert soon(pool.is_suspended)

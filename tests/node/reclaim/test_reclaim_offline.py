@@ -25,10 +25,7 @@ LOST = 40
 def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Return the data and the metadata of a pool that lost 40 blocks and has 40 others."""
     with live_pool(EMULATED, tmp_path, monkeypatch) as pool:
-        for number in (1, 2):
-            pool.create(number)
-        pool.scatter(1, 2, runs=LOST)
-        pool.delete(1)
+        pool.lose(LOST)
         pool.assert_sound()
     return tmp_path / "data", tmp_path / "metadata"
 
