@@ -3,7 +3,6 @@
 import os
 import random
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,19 +35,14 @@ TREE: BoltTree = {
     b"inline": {b"a": b"b"},
     b"nested": {b"nested": {b"key": b"value"}},
 }
-LONGEST = 5.0
-"""The most seconds for a read, with room for a busy machine."""
 
 
 def read_or_refused(path: Path) -> BoltDatabase | None:
     """Return the database, or None for a DamagedDatabaseError; any other exception fails the test."""
-    begun = time.monotonic()
     try:
         return read_database(path)
     except DamagedDatabaseError as error:
         refusal = str(error)
-    finally:
-        assert time.monotonic() - begun < LONGEST
     assert str(path) in refusal
     assert "\n" not in refusal
     return None
