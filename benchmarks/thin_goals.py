@@ -23,6 +23,7 @@ from benchmarks.thin_rows import (
     RANDOM_READ_ALONE,
     RANDOM_WRITE,
     READ,
+    READ_LIMIT,
     REWRITE,
 )
 from thinsim.benchmark.intervals import Interval, median_interval
@@ -63,6 +64,10 @@ _OVER_URING = {THIN: OVER_URING, NO_FILE: NO_FILE_OVER_URING}
 """The same devices with FUSE over io_uring, which is off by default."""
 
 
+_RowFigures = Mapping[tuple[str, str], Sequence[float | None]]
+"""The figures of all turns, by row and contender."""
+
+
 @dataclass(frozen=True, slots=True)
 class GoalResult:
     """A `GoalResult` has the ratio that was measured for a goal; None: one of the two was not measured."""
@@ -77,6 +82,8 @@ class GoalResult:
     """The ratio of a thin device whose data are not on the backing store."""
     bare_on_store: Interval | None = None
     """The ratio of the bare server on the backing store: no thin device on the store reaches more."""
+    without_server: Interval | None = None
+    """The ratio that remains if the contender's server took no processor time; of random reads alone."""
 
     @property
     def missed(self) -> bool:
@@ -90,9 +97,12 @@ class GoalResult:
 
     @property
     def limit(self) -> Interval | None:
-        """Return the ratio of the slower bare server; of a device on the store, one is there as well."""
-        bare = [self.bare, *([self.bare_on_store] if self.goal.contender == THIN else [])]
-        known = [each for each in bare if each is not None]
+        """Return the least ratio that no server can exceed: of a bare server, or without any server's time.
+
+        A device on the store has the bare server there as well.
+        """
+        on_store = self.bare_on_store if self.goal.contender == THIN else None
+        known = [each for each in (self.bare, on_store, self.without_server) if each is not None]
         return min(known, key=lambda each: each.median, default=None)
 
     @property
@@ -129,15 +139,23 @@ def results(measured: Sequence[Mapping[str, Any]]) -> Sequence[GoalResult]:
             _ratio(goal, BARE, turns),
             _ratio(goal, NO_STORE, turns) if goal.contender == THIN else None,
             _ratio(goal, BARE_ON_STORE, turns),
+            _without_server(goal, turns),
         )
         for goal in GOALS
     ]
 
 
 def _ratio(
-    goal: RatioGoal, contender: str, turns: Mapping[tuple[str, str], Sequence[float | None]]
+    goal: RatioGoal, contender: str, turns: _RowFigures, row: FigureRow | None = None
 ) -> Interval | None:
-    mine = turns.get((goal.row.name, contender), [])
-    its = turns.get((goal.row.name, goal.reference), [])
+    name = (row or goal.row).name
+    mine, its = turns.get((name, contender), []), turns.get((name, goal.reference), [])
     ratios = [one / other for one, other in zip(mine, its, strict=False) if one is not None and other]
     return median_interval(ratios) if ratios else None
+
+
+def _without_server(goal: RatioGoal, turns: _RowFigures) -> Interval | None:
+    """Return the ratio of random reads; writes depend more on when the host writes back their pages."""
+    if goal.row is not RANDOM_READ or goal.reference != PLAIN:
+        return None
+    return _ratio(goal, goal.contender, turns, READ_LIMIT)

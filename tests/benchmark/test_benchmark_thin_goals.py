@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from benchmarks.thin_contenders import BARE, PLAIN, QCOW2, THIN
+from benchmarks.thin_contenders import BARE, BARE_ON_STORE, NO_FILE, PLAIN, QCOW2, THIN
 from benchmarks.thin_goals import GOALS, results
-from benchmarks.thin_rows import FSYNC, RANDOM_READ
+from benchmarks.thin_rows import FSYNC, RANDOM_READ, READ_LIMIT
 
 
 def measured(row: str, figures: Mapping[str, list[float | None]]) -> list[dict[str, object]]:
@@ -46,6 +46,27 @@ def test_a_missed_goal_is_out_of_reach_if_the_bare_server_misses_it(
     found = results(measured(FSYNC.name, {PLAIN: [10.0], THIN: [6.0], BARE: bare}))
     (result,) = (each for each in found if each.ratio is not None)
     assert result.missed
+    assert result.out_of_reach is out_of_reach
+
+
+def test_the_slower_bare_server_is_the_limit_of_a_device_on_the_store() -> None:
+    figures: dict[str, list[float | None]] = {PLAIN: [10.0], THIN: [6.0], BARE: [9.0], BARE_ON_STORE: [7.0]}
+    (result,) = (each for each in results(measured(FSYNC.name, figures)) if each.ratio is not None)
+    assert result.limit is not None
+    assert result.limit.median == 0.7
+    assert result.out_of_reach
+
+
+@pytest.mark.parametrize(("rate", "out_of_reach"), [(19.0, True), (21.0, False)])
+def test_random_reads_are_out_of_reach_if_even_a_server_without_cost_misses_the_goal(
+    rate: float, out_of_reach: bool
+) -> None:
+    found = results(
+        measured(RANDOM_READ.name, {PLAIN: [10.0], NO_FILE: [3.0], BARE: [6.0], BARE_ON_STORE: [1.0]})
+        + measured(READ_LIMIT.name, {PLAIN: [40.0], NO_FILE: [rate]})
+    )
+    (result,) = (each for each in found if each.goal.contender == NO_FILE and each.ratio is not None)
+    assert (result.goal.least, result.missed) == (0.5, True)
     assert result.out_of_reach is out_of_reach
 
 
