@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MOST_PIECES 32 /* of one request; the smallest blocks, 64 KiB, give 17 in 1 MiB */
 #define UNMAPPED UINT64_MAX
+#define PAGE 4096 /* smaller pages than these don't exist */
 #define MOST_ZEROS (1 << 20) /* bytes of a read that are sent as zeros */
 
 static bool transfer(int fd, enum plane_kind kind, const struct piece *piece) {
@@ -75,6 +77,23 @@ static bool pieces_of(const struct device *device, const struct plane_request *r
     return true;
 }
 
+/* Have the host read all pages of a piece at once if one is not in the page cache; otherwise each would be read at its
+ * own fault. A look at the pages of 1 MiB takes 2 us, and MADV_WILLNEED 15 us even if all of them are there. */
+static void read_ahead(const struct pool *pool, const struct piece *piece) {
+    unsigned char pages[MOST_ZEROS / PAGE + 1];
+    uint64_t within = piece->offset % PAGE;
+    char *first = pool->content + piece->offset - within;
+    size_t length = within + piece->size, count = (length + PAGE - 1) / PAGE;
+
+    if (count == 1 || mincore(first, length, pages) != 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (!(pages[i] & 1)) {
+            madvise(first + i * PAGE, length - i * PAGE, MADV_WILLNEED);
+            return;
+        }
+}
+
 /* Send what is read from the mapped file; false without one, or if it does not have all pieces. */
 static bool sends(const struct pool *pool, const struct plane_request *request, const struct piece *pieces,
                   unsigned count) {
@@ -88,6 +107,8 @@ static bool sends(const struct pool *pool, const struct plane_request *request, 
 
         if (mapped && (pieces[i].offset > pool->mapped || pieces[i].size > pool->mapped - pieces[i].offset))
             return false;
+        if (mapped)
+            read_ahead(pool, &pieces[i]);
         content[1 + i] = (struct iovec){mapped ? pool->content + pieces[i].offset : zeros, pieces[i].size};
     }
     request->send(request->sender, content, 1 + count);
