@@ -7,6 +7,7 @@ unmounts everything.
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ PIP_CONFIGURATION = Path("/etc/pip.conf")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 CLONE = "/srv/thinsim"
 """The place of the clone in the root."""
+_ENDING_SECONDS = 60
+"""Programs that were interrupted get this time to clean up."""
 
 _INCLUDED = ("ca-certificates", "git", "make", "python3")
 """A newcomer has these; README names what else is needed, or make gets it."""
@@ -82,8 +85,7 @@ class SystemRoot:
                 return 124
             finally:
                 if process.poll() is None:
-                    process.kill()  # unshare's child is the first of its namespace: all others end with it
-                    process.wait()
+                    _end(process)
 
     def commit(self) -> str:
         """Return the short name of the commit that is checked out in the clone."""
@@ -150,3 +152,16 @@ def copied(base: Path, to: Path) -> Iterator[SystemRoot]:
         if os.path.ismount(to):  # it never is: the mounts are in other namespaces
             raise RuntimeError(f"{to} is a mount point: remove it by hand")
         shutil.rmtree(to, ignore_errors=True)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Interrupt the programs of a system, so that they detach their loop devices, and then kill them.
+
+    Loop devices belong to this machine, and do not end with the system.
+    """
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(_ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()  # unshare's child is the first of its namespace: all others end with it
+        process.wait()
