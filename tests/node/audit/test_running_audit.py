@@ -100,6 +100,9 @@ async def test_a_life_of_images_is_audited_and_reclaimed(tmp_path: Path, build: 
         await remove_everything(containerd)
         lost = await audited.look(LEAKED)
         assert lost["reclaimable"] > 0
+        owners = lost["former_owners"]
+        assert sum(each["bytes"] for each in owners) == lost["reclaimable"]
+        print(owners)
         done = await audited.run("reclaim", "--json")
         assert done.returncode == DONE, done.stderr
         assert json.loads(done.stdout)["freed"] == lost["reclaimable"]

@@ -1,0 +1,206 @@
+"""`last_owners` finds which thin id mapped a data block last, from nodes that earlier transactions left.
+
+A node points to blocks, and a block may have been used again since. So a path of old nodes from a top leaf,
+which names a thin id, down to a leaf may lead into a tree of another device. Two kinds of paths are trusted:
+
+1. *Nodes of one segment*, between two indexes of the metadata space map (see ``stale_nodes``). A change of a
+   leaf also copies all nodes above it, in the same transaction, to blocks nearby. Could a block of such a
+   path be used again, while the node above keeps its content? The allocation takes all free blocks on its
+   way up. The block is free only after the node above it is, so a commit comes between the two, and its index
+   lies between the two blocks. If the allocation passes there again, it also writes over the node above.
+2. *A whole tree*, whose leaves have as many mappings as the details of the thin id once counted, and whose
+   blocks were allocated in the order of a tree: a node not later than the node above. This names a snapshot
+   that has written nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from thinsim.errors import KernelError
+from thinsim.thin.mapping import unpack
+from thinsim.thin.metadata.btree_node import Node
+from thinsim.thin.metadata.stale_nodes import RootPointers, StaleLeaf, StaleNodes
+from thinsim.thin.metadata.view import MetadataView
+
+_END = 1 << 64
+_DEEPEST = 8
+"""The most levels of a mapping tree; a node has at least 84 children."""
+
+
+class _Tree(NamedTuple):
+    """A `_Tree` has the number of mappings below a node, and its first and last virtual block."""
+
+    count: int
+    first: int
+    last: int
+
+
+class _Claim(NamedTuple):
+    """A `_Claim` is the newest claim to a data block; the thin id is None if several devices have it."""
+
+    order: int
+    thin_id: int | None
+    vblock: int
+
+
+def last_owners(view: MetadataView, nodes: StaleNodes) -> dict[int, int]:
+    """Return the thin id that mapped a data block last, for each wanted block of *nodes* with a clear one.
+
+    *view* reads nodes that old trees share with present ones. The newest mapping by its time decides, then
+    the order of the allocation. If nodes contradict each other, the block is left out.
+    """
+    claims = _Claims(view, nodes)
+    newest: dict[int, int] = {}
+    for leaf in nodes.leaves.values():
+        for data_block, time in map(unpack, leaf.packed):
+            newest[data_block] = max(time, newest.get(data_block, 0))
+    best: dict[int, _Claim] = {}
+    nameless: dict[int, dict[int, int]] = defaultdict(dict)
+    for block, leaf in nodes.leaves.items():
+        owners = claims.of(block)
+        for vblock, (data_block, time) in zip(leaf.vblocks, map(unpack, leaf.packed), strict=True):
+            if time != newest[data_block]:
+                continue
+            for thin_id, order in owners.items():
+                best[data_block] = _newer(best.get(data_block), _Claim(order, thin_id, vblock))
+            if not owners:
+                ages = nameless[data_block]
+                ages[vblock] = max(nodes.age(block), ages.get(vblock, 0))
+    return {
+        data_block: claim.thin_id
+        for data_block, claim in best.items()
+        if claim.thin_id is not None and not _is_contradicted(claim, nameless.get(data_block, {}))
+    }
+
+
+def _newer(one: _Claim | None, other: _Claim) -> _Claim:
+    if one is None or other.order > one.order:
+        return other
+    if other.order == one.order and other.thin_id != one.thin_id:
+        return _Claim(one.order, None, one.vblock)
+    return one
+
+
+def _is_contradicted(claim: _Claim, nameless: dict[int, int]) -> bool:
+    """Return whether a newer leaf of an unknown device maps the data block elsewhere."""
+    return any(vblock != claim.vblock and age > claim.order for vblock, age in nameless.items())
+
+
+class _Claims:
+    """A `_Claims` has the thin ids to which an old leaf belonged, each with the order of its newest claim."""
+
+    def __init__(self, view: MetadataView, nodes: StaleNodes) -> None:
+        self._view = view
+        self._nodes = nodes
+        self._trees: dict[int, _Tree | None] = {}
+        self._owners: dict[int, dict[int, int]] = defaultdict(dict)
+        for together in (True, False):
+            self._visited: set[tuple[int, int]] = set()
+            for order, thin_id, root in sorted(self._roots(together), reverse=True):
+                self._claim_below(thin_id, root, order, together)
+
+    def of(self, leaf: int) -> dict[int, int]:
+        """Return the order by thin id, for the leaf in block *leaf*."""
+        return self._owners.get(leaf, {})
+
+    def _roots(self, together: bool) -> Iterator[tuple[int, int, int]]:
+        """Yield an order, a thin id and a root; with *together*, only roots in the segment of a top leaf."""
+        nodes = self._nodes
+        for (thin_id, root), pointers in nodes.roots.items():
+            if root not in nodes.leaves and root not in nodes.inner:
+                continue
+            orders = [
+                nodes.age(each)
+                for each in (pointers.newest,)
+                if each is not None and self._is_earlier(root, each)
+            ]
+            if together:
+                near = self._near(root, pointers)
+                if not near or not (pointers.is_sure or self._is_whole(thin_id, root)):
+                    continue
+                orders += near
+            elif not self._is_whole(thin_id, root):
+                continue
+            if orders:
+                yield max(orders), thin_id, root
+
+    def _near(self, root: int, pointers: RootPointers) -> list[int]:
+        """Return the ages of the top leaves in the segment of *root*."""
+        segment = self._nodes.segment(root)
+        return [
+            self._nodes.age(each)
+            for each in (pointers.below, pointers.above)
+            if each is not None and self._nodes.segment(each) == segment
+        ]
+
+    def _is_earlier(self, block: int, above: int) -> bool:
+        """Return whether *block* was written not later than *above*, by the order of the allocation."""
+        nodes = self._nodes
+        return nodes.age(block) < nodes.age(above) or nodes.segment(block) == nodes.segment(above)
+
+    def _is_whole(self, thin_id: int, root: int) -> bool:
+        tree = self._tree(root, 0)
+        return tree is not None and tree.count in self._nodes.mapped.get(thin_id, ())
+
+    def _tree(self, block: int, depth: int) -> _Tree | None:
+        """Return the tree below *block*; None if a node of it is missing or is in the wrong place."""
+        if block not in self._trees:
+            self._trees[block] = None
+            node = self._nodes.leaves.get(block) or self._inner(block)
+            if isinstance(node, StaleLeaf):
+                self._trees[block] = _Tree(node.count, node.first, node.last)
+            elif node is not None and node.is_leaf:
+                first, last = (node.keys[0], node.keys[-1]) if node.keys else (0, 0)
+                self._trees[block] = _Tree(len(node), first, last)
+            elif node is not None and depth < _DEEPEST:
+                self._trees[block] = self._joined(block, node, depth)
+        return self._trees[block]
+
+    def _inner(self, block: int) -> Node | None:
+        """Return an old internal node, or a present node, which present trees may still share."""
+        found = self._nodes.inner.get(block)
+        if found is None:
+            with suppress(KernelError, OSError):
+                present = self._view.blocks.get(block, Node)
+                found = present if present.value_size == 8 else None
+        return found
+
+    def _joined(self, block: int, node: Node, depth: int) -> _Tree | None:
+        count, last = 0, 0
+        for child, low, high in _children(node, _END):
+            tree = self._tree(child, depth + 1)
+            if tree is None or not tree.count or not low <= tree.first <= tree.last < high:
+                return None
+            if self._is_old(block) and self._is_old(child) and not self._is_earlier(child, block):
+                return None
+            count, last = count + tree.count, tree.last
+        return _Tree(count, node.keys[0], last)
+
+    def _is_old(self, block: int) -> bool:
+        return block in self._nodes.leaves or block in self._nodes.inner
+
+    def _claim_below(self, thin_id: int, root: int, order: int, together: bool) -> None:
+        """Let *thin_id* claim the old leaves below *root*; with *together*, only those in its segment."""
+        nodes = self._nodes
+        segment = nodes.segment(root)
+        pending = [(root, 0, _END)]
+        while pending:
+            block, low, high = pending.pop()
+            if (thin_id, block) in self._visited or (together and nodes.segment(block) != segment):
+                continue
+            leaf, node = nodes.leaves.get(block), nodes.inner.get(block)
+            if leaf is not None and low <= leaf.first <= leaf.last < high:
+                self._visited.add((thin_id, block))
+                owners = self._owners[block]
+                owners[thin_id] = max(order, owners.get(thin_id, 0))
+            elif node is not None and low <= node.keys[0] <= node.keys[-1] < high:
+                self._visited.add((thin_id, block))
+                pending += _children(node, high)
+
+
+def _children(node: Node, high: int) -> Iterator[tuple[int, int, int]]:
+    """Yield each child with its first key and the key after its last."""
+    ends = [*node.keys[1:], high]
+    yield from zip(node.values, node.keys, ends, strict=True)
