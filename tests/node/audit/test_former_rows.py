@@ -24,9 +24,7 @@ def ranges(numbers: set[int]) -> list[Range]:
 
 
 @given(OWNERS, BLOCKS, BYTES)
-def test_the_sum_of_the_rows_is_the_promise(
-    owners: dict[int, int], free: set[int], held: set[int]
-) -> None:
+def test_the_sum_of_the_rows_is_the_promise(owners: dict[int, int], free: set[int], held: set[int]) -> None:
     allocated = ranges(held)
     freed = list(candidates(ranges(free), allocated, BLOCK))
     rows = former_rows(freed, allocated, owners, {1, 2}, BLOCK, "pool", None)

@@ -140,9 +140,7 @@ async def _audited(
                 "this machine has no active thin pool; for a metadata file: --offline METADATA"
             )
     return [
-        await audit_pool(
-            pool, await trio.to_thread.run_sync(find_view, places, pool.name), former=former
-        )
+        await audit_pool(pool, await trio.to_thread.run_sync(find_view, places, pool.name), former=former)
         for pool in pools
     ]
 

@@ -42,7 +42,7 @@ class BoltDatabase:
     passed_over: str
     """The fault of the other meta page, or empty. With a fault, a newer transaction may be lost."""
     unused: Sequence[LeafItems] = ()
-    """What is left in pages that no bucket uses any more."""
+    """The items of leaf pages that no bucket uses any more."""
 
 
 def read_database(path: Path, pread: Pread = os.pread) -> BoltDatabase:

@@ -8,7 +8,7 @@ containerd keeps each plugin's files in a directory with the plugin's name below
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +54,7 @@ class ContainerdRecords:
     pool: RecordedPool
     passed_over: tuple[str, ...]
     """The faults of meta pages that were passed over, each with its file."""
-    former: FormerRecords = FormerRecords()
+    former: FormerRecords = field(default_factory=FormerRecords)
     """The records that were removed, as far as the files still show them."""
 
 

@@ -6,7 +6,7 @@ form, and it may be of any earlier time.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,20 +46,16 @@ class FormerRecords:
 def former_records(metadata: BoltDatabase, snapshots: BoltDatabase, pool: BoltDatabase) -> FormerRecords:
     """Return what the unused pages of the three databases show."""
     devices: dict[int, set[str]] = defaultdict(set)
-    for items in pool.unused:
+    for items in _with_inline_buckets(pool.unused):
         for key, value, is_bucket in items:
             if not is_bucket and _DEVICE.fullmatch(key):
                 with suppress(DamagedDatabaseError):
                     device = device_of(key, bytes(value), _PLACE)
                     devices[device.thin_id].add(device.name)
-    keys: dict[int, set[str]] = defaultdict(set)
-    for items in snapshots.unused:
-        for number, name in _snapshots(items):
-            keys[number].add(name)
     images: dict[str, str] = {}
-    for items in metadata.unused:
+    for items in _with_inline_buckets(metadata.unused):
         images |= _image(items)
-    return FormerRecords(_frozen(devices), _frozen(keys), images)
+    return FormerRecords(_frozen(devices), _frozen(_keys(snapshots)), images)
 
 
 def client_key(backend_key: str) -> str:
@@ -72,27 +68,54 @@ def _frozen(found: Mapping[int, set[str]]) -> dict[int, frozenset[str]]:
     return {number: frozenset(names) for number, names in found.items()}
 
 
-def _snapshots(items: LeafItems) -> Iterable[tuple[int, str]]:
-    """Yield the ids and keys of snapshots in a page of ``v1/snapshots`` or of ``v1/parents``.
+def _keys(snapshots: BoltDatabase) -> dict[int, set[str]]:
+    """Return the keys of snapshots by their id (core/snapshots/storage/bolt.go).
 
-    A key of ``v1/parents`` has the ids of a parent and a child, and its value is the key of the child
-    (storage/bolt.go, parentKey).
+    A key of ``v1/parents`` has the ids of a parent and a child, with a zero between, and its value is the
+    key of the child. The bucket of a snapshot has its id, and the key of its parent. Ids are used once, so
+    the two also give the key of a parent that is nobody's child.
     """
-    for key, value, is_bucket in items:
-        with suppress(DamagedDatabaseError):
+    found: dict[int, set[str]] = defaultdict(set)
+    parents: dict[int, int] = {}
+    keys_of_parents: dict[int, set[str]] = defaultdict(set)
+    for items in _with_inline_buckets(snapshots.unused):
+        for child, parent, key in _children(items):
+            found[child].add(key)
+            parents[child] = parent
+        for number, parent_key in _parent(items):
+            keys_of_parents[number].add(parent_key)
+    for child, keys in keys_of_parents.items():
+        if child in parents:
+            found[parents[child]] |= keys
+    return found
+
+
+def _with_inline_buckets(pages: Iterable[LeafItems]) -> Iterator[LeafItems]:
+    for items in pages:
+        yield items
+        for _, value, is_bucket in items:
             if is_bucket:
-                number = values_of(inline_items(value)).get(b"id", b"")
-                name = text_of(key, _PLACE)
-            else:
-                number = _second_varint(key)
-                name = text_of(bytes(value), _PLACE)
-            if _BACKEND_KEY.fullmatch(name):
-                yield uvarint_of(number, _PLACE), name
+                yield inline_items(value)
 
 
-def _second_varint(key: bytes) -> bytes:
-    end = next((index + 1 for index, byte in enumerate(key) if byte < 0x80), len(key))
-    return key[end:]
+def _children(items: LeafItems) -> Iterator[tuple[int, int, str]]:
+    """Yield the ids of a child and of its parent, and the key of the child, from items of ``v1/parents``."""
+    for key, value in values_of(items).items():
+        with suppress(DamagedDatabaseError):
+            end = next((index + 1 for index, byte in enumerate(key) if byte < 0x80), len(key))
+            parent, child = uvarint_of(key[:end], _PLACE), uvarint_of(key[end + 1 :], _PLACE)
+            name = text_of(value, _PLACE)
+            if key[end] == 0 and _BACKEND_KEY.fullmatch(name):
+                yield child, parent, name
+
+
+def _parent(items: LeafItems) -> Iterator[tuple[int, str]]:
+    """Yield the id of a snapshot and the key of its parent, if *items* are those of a snapshot."""
+    values = values_of(items)
+    with suppress(DamagedDatabaseError):
+        name = text_of(values.get(b"parent", b""), _PLACE)
+        if b"kind" in values and _BACKEND_KEY.fullmatch(name):
+            yield uvarint_of(values.get(b"id", b""), _PLACE), name
 
 
 def _image(items: LeafItems) -> dict[str, str]:

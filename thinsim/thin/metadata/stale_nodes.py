@@ -40,7 +40,7 @@ class StaleLeaf(NamedTuple):
     """The first virtual block; 0 in a leaf without mappings."""
     last: int
     """The last virtual block."""
-    count: int
+    mappings: int
     """The number of all mappings of the leaf."""
     vblocks: "array[int]"
     """The virtual blocks of the wanted data blocks."""
@@ -75,8 +75,8 @@ class StaleNodes:
     """The internal nodes."""
     roots: dict[tuple[int, int], RootPointers] = field(default_factory=dict)
     """The top leaves that name a root, by thin id and root."""
-    mapped: dict[int, set[int]] = field(default_factory=dict)
-    """The numbers of mapped blocks that the details of a thin id had at some time."""
+    details: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
+    """The numbers of mapped blocks that a thin id had at some time, each with the time of its creation."""
     commits: list[int] = field(default_factory=list)
     """The blocks of all indexes, ascending."""
     cut: bool = False
@@ -214,4 +214,5 @@ class _Reader:
 
 def _add_details(found: StaleNodes, entries: Iterable[tuple[int, tuple[int, ...]]]) -> None:
     for thin_id, details in entries:
-        found.mapped.setdefault(thin_id, set()).add(details[0])
+        mapped_blocks, _, creation_time, _ = details
+        found.details.setdefault(thin_id, set()).add((mapped_blocks, creation_time))

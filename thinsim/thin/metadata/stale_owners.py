@@ -10,7 +10,8 @@ which names a thin id, down to a leaf may lead into a tree of another device. Tw
    lies between the two blocks. If the allocation passes there again, it also writes over the node above.
 2. *A whole tree*, whose leaves have as many mappings as the details of the thin id once counted, and whose
    blocks were allocated in the order of a tree: a node not later than the node above. This names a snapshot
-   that has written nothing.
+   that shares a leaf of another device. The first kind of path must name that device, and all mappings must
+   be older than the snapshot.
 """
 
 from collections import defaultdict
@@ -19,7 +20,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from thinsim.errors import KernelError
-from thinsim.thin.mapping import unpack
+from thinsim.thin.mapping import MAX_TIME, unpack
 from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.stale_nodes import RootPointers, StaleLeaf, StaleNodes
 from thinsim.thin.metadata.view import MetadataView
@@ -32,7 +33,7 @@ _DEEPEST = 8
 class _Tree(NamedTuple):
     """A `_Tree` has the number of mappings below a node, and its first and last virtual block."""
 
-    count: int
+    mappings: int
     first: int
     last: int
 
@@ -96,10 +97,12 @@ class _Claims:
         self._nodes = nodes
         self._trees: dict[int, _Tree | None] = {}
         self._owners: dict[int, dict[int, int]] = defaultdict(dict)
+        self._writers: dict[int, frozenset[int]] = {}
         for together in (True, False):
             self._visited: set[tuple[int, int]] = set()
             for order, thin_id, root in sorted(self._roots(together), reverse=True):
                 self._claim_below(thin_id, root, order, together)
+            self._writers = {leaf: frozenset(owners) for leaf, owners in self._owners.items()}
 
     def of(self, leaf: int) -> dict[int, int]:
         """Return the order by thin id, for the leaf in block *leaf*."""
@@ -141,8 +144,13 @@ class _Claims:
         return nodes.age(block) < nodes.age(above) or nodes.segment(block) == nodes.segment(above)
 
     def _is_whole(self, thin_id: int, root: int) -> bool:
+        return bool(self._creations(thin_id, root))
+
+    def _creations(self, thin_id: int, root: int) -> list[int]:
+        """Return when the device was created, by all details that fit the whole tree at *root*."""
         tree = self._tree(root, 0)
-        return tree is not None and tree.count in self._nodes.mapped.get(thin_id, ())
+        details = self._nodes.details.get(thin_id, ())
+        return [] if tree is None else [created for mapped, created in details if mapped == tree.mappings]
 
     def _tree(self, block: int, depth: int) -> _Tree | None:
         """Return the tree below *block*; None if a node of it is missing or is in the wrong place."""
@@ -150,7 +158,7 @@ class _Claims:
             self._trees[block] = None
             node = self._nodes.leaves.get(block) or self._inner(block)
             if isinstance(node, StaleLeaf):
-                self._trees[block] = _Tree(node.count, node.first, node.last)
+                self._trees[block] = _Tree(node.mappings, node.first, node.last)
             elif node is not None and node.is_leaf:
                 first, last = (node.keys[0], node.keys[-1]) if node.keys else (0, 0)
                 self._trees[block] = _Tree(len(node), first, last)
@@ -168,15 +176,15 @@ class _Claims:
         return found
 
     def _joined(self, block: int, node: Node, depth: int) -> _Tree | None:
-        count, last = 0, 0
+        mappings, last = 0, 0
         for child, low, high in _children(node, _END):
             tree = self._tree(child, depth + 1)
-            if tree is None or not tree.count or not low <= tree.first <= tree.last < high:
+            if tree is None or not tree.mappings or not low <= tree.first <= tree.last < high:
                 return None
             if self._is_old(block) and self._is_old(child) and not self._is_earlier(child, block):
                 return None
-            count, last = count + tree.count, tree.last
-        return _Tree(count, node.keys[0], last)
+            mappings, last = mappings + tree.mappings, tree.last
+        return _Tree(mappings, node.keys[0], last)
 
     def _is_old(self, block: int) -> bool:
         return block in self._nodes.leaves or block in self._nodes.inner
@@ -185,6 +193,7 @@ class _Claims:
         """Let *thin_id* claim the old leaves below *root*; with *together*, only those in its segment."""
         nodes = self._nodes
         segment = nodes.segment(root)
+        created = max(self._creations(thin_id, root), default=0)
         pending = [(root, 0, _END)]
         while pending:
             block, low, high = pending.pop()
@@ -193,11 +202,19 @@ class _Claims:
             leaf, node = nodes.leaves.get(block), nodes.inner.get(block)
             if leaf is not None and low <= leaf.first <= leaf.last < high:
                 self._visited.add((thin_id, block))
-                owners = self._owners[block]
-                owners[thin_id] = max(order, owners.get(thin_id, 0))
+                if together or self._may_share(thin_id, block, leaf, created):
+                    owners = self._owners[block]
+                    owners[thin_id] = max(order, owners.get(thin_id, 0))
             elif node is not None and low <= node.keys[0] <= node.keys[-1] < high:
                 self._visited.add((thin_id, block))
                 pending += _children(node, high)
+
+    def _may_share(self, thin_id: int, block: int, leaf: StaleLeaf, created: int) -> bool:
+        """Return whether the device wrote *leaf*, or was created after all its mappings."""
+        writers = self._writers.get(block, frozenset())
+        return thin_id in writers or (
+            bool(writers) and all(value & MAX_TIME < created for value in leaf.packed)
+        )
 
 
 def _children(node: Node, high: int) -> Iterator[tuple[int, int, int]]:
