@@ -198,8 +198,8 @@ def test_damaged_old_nodes_change_nothing_else(seed: int) -> None:
     assert {thin_id: ram.blocks_of(thin_id) for thin_id in live} == live
 
 
-class Oracle:
-    """An `Oracle` plays a history with thin ids that are used once, and knows the owners of each block."""
+class OwnerOracle:
+    """An `OwnerOracle` plays a history that uses each thin id once, and knows the owners of each block."""
 
     def __init__(self, metadata_blocks: int) -> None:
         self.ram = RamPool(data_blocks=60, block_size=1, metadata_blocks=metadata_blocks)
@@ -251,7 +251,9 @@ class Oracle:
 
 HISTORIES = st.lists(
     st.tuples(
-        st.sampled_from(("create", "snap", "write", "write", "write", "discard", "delete", "commit")),
+        st.sampled_from(
+            ("create", "snap", "write", "write", "write", "discard", "delete", "commit", "crash")
+        ),
         st.integers(0, 5),
         st.integers(0, 20),
         st.integers(1, 6),
@@ -265,7 +267,7 @@ HISTORIES = st.lists(
 def test_a_named_owner_had_the_block_at_some_time(
     history: list[tuple[str, int, int, int]], metadata_blocks: int
 ) -> None:
-    oracle = Oracle(metadata_blocks)
+    oracle = OwnerOracle(metadata_blocks)
     for step in history:
         oracle.play(*step)
     oracle.ram.commit()

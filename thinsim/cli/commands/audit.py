@@ -68,11 +68,11 @@ _NUMBERS = ("thin id", "exclusive", "shared", "on the host")
     help="Audit this metadata, a file or a device; no pool may use it. POOL is then its name in containerd.",
 )
 @click.option(
-    "--former-owners/--no-former-owners",
-    "former",
-    default=True,
-    help="Look in old metadata for the thin devices that mapped the freed blocks last. Default: yes. This "
-    "reads the free blocks of the metadata device, 4 GiB at most.",
+    "--no-former-owners",
+    "without_former",
+    is_flag=True,
+    help="Leave out the thin devices that mapped the freed blocks last. The search for them reads the free "
+    "blocks of the metadata device, 4 GiB at most.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes in bytes.")
 @click.option(
@@ -84,7 +84,7 @@ def audit(
     devmapper_root: Path | None,
     config: Path | None,
     offline: Path | None,
-    former: bool,
+    without_former: bool,
     as_json: bool,
     html_path: Path | None,
 ) -> int:
@@ -102,7 +102,7 @@ def audit(
     from thinsim.node.audit.containerd_view import ContainerdPlaces  # noqa: PLC0415
 
     places = ContainerdPlaces(root, devmapper_root, config)
-    found = run_interruptible(lambda: _audited(name, places, offline, former), quiet=True)
+    found = run_interruptible(lambda: _audited(name, places, offline, not without_former), quiet=True)
     if as_json:
         click.echo(json.dumps([each.to_json() for each in found], indent=1))
     else:

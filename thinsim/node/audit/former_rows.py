@@ -11,7 +11,7 @@ from thinsim.node.containerd.references import SnapshotReferences
 from thinsim.node.reclaim.candidates import FreedRun
 from thinsim.ranges import Range, overlap, total
 
-Containerd = tuple[ContainerdRecords, SnapshotReferences]
+RecordsAndReferences = tuple[ContainerdRecords, SnapshotReferences]
 
 _LONGEST_ID = 20
 """The most digits of a snapshot's id, a number of 64 bits."""
@@ -24,7 +24,7 @@ def former_rows(
     in_pool: Collection[int],
     block_bytes: int,
     pool: str,
-    containerd: Containerd | None,
+    containerd: RecordsAndReferences | None,
 ) -> list[FormerOwner]:
     """Return a row per thin id in *owners*, which has the last owner by data block, the largest row first.
 
@@ -68,7 +68,7 @@ def _parts(run: FreedRun, owners: Mapping[int, int]) -> Iterator[tuple[int, int,
 class _Names:
     """A `_Names` finds devices, snapshots and holders of a thin id in the records of *pool*."""
 
-    def __init__(self, pool: str, containerd: Containerd | None) -> None:
+    def __init__(self, pool: str, containerd: RecordsAndReferences | None) -> None:
         self._pool = pool
         self._containerd = containerd
 
