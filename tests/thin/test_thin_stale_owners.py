@@ -10,22 +10,29 @@ from hypothesis import strategies as st
 from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.thin.device import ThinDevice
+from thinsim.thin.metadata.best_claims import OwnedRun
 from thinsim.thin.metadata.free_runs import free_runs
 from thinsim.thin.metadata.stale_nodes import StaleNodes, read_stale_nodes
 from thinsim.thin.metadata.stale_owners import last_owners
 from thinsim.thin.metadata.view import MetadataView
+from thinsim.thin.metadata.wanted_blocks import WantedBlocks
 
 
-def stale_nodes(store: RamStore, **limits: int) -> tuple[MetadataView, StaleNodes]:
+def stale_nodes(store: RamStore, **limits: int) -> tuple[MetadataView, StaleNodes, WantedBlocks]:
     """Return the old nodes in *store*, with the mappings of all free data blocks."""
     view = MetadataView(store)
     counts = view.data_counts()
-    return view, read_stale_nodes(view, list(free_runs(counts, 0, counts.nr_blocks)), **limits)
+    wanted = WantedBlocks(free_runs(counts, 0, counts.nr_blocks))
+    return view, read_stale_nodes(view, wanted, **limits), wanted
+
+
+def by_block(runs: list[OwnedRun]) -> dict[int, int]:
+    return {block: run.thin_id for run in runs for block in range(run.begin, run.end)}
 
 
 def owners(ram: RamPool) -> dict[int, int]:
     """Return the last owner of each data block that is free."""
-    return last_owners(*stale_nodes(ram.metadata))
+    return by_block(last_owners(*stale_nodes(ram.metadata)))
 
 
 def written(ram: RamPool, thin_id: int, count: int, vblock: int = 0) -> set[int]:
@@ -137,12 +144,15 @@ def test_reading_ends_at_a_limit() -> None:
     ram = RamPool(data_blocks=400, block_size=1)
     written(ram, 1, 10)
     ram.message("delete 1")
-    view, nodes = stale_nodes(ram.metadata, most_blocks=3)
+    view, nodes, wanted = stale_nodes(ram.metadata, most_blocks=3)
     assert nodes.cut
-    assert last_owners(view, nodes) == {}
-    view, nodes = stale_nodes(ram.metadata, most_mappings=5)
-    assert nodes.cut
+    assert last_owners(view, nodes, wanted) == []
+    assert stale_nodes(ram.metadata, most_entries=5)[1].cut
     assert not stale_nodes(ram.metadata)[1].cut
+    few = WantedBlocks(wanted.runs, most=4)
+    nodes = read_stale_nodes(view, few)
+    assert nodes.cut
+    assert sum(run.end - run.begin for run in last_owners(view, nodes, few)) == 4
 
 
 def test_nodes_in_blocks_that_were_used_meanwhile_are_dropped() -> None:
@@ -150,15 +160,15 @@ def test_nodes_in_blocks_that_were_used_meanwhile_are_dropped() -> None:
     blocks = written(ram, 1, 200)
     written(ram, 2, 200)
     ram.message("delete 1")
-    view, nodes = stale_nodes(ram.metadata)
-    assert last_owners(view, nodes) == named(blocks, 1)
+    view, nodes, wanted = stale_nodes(ram.metadata)
+    assert by_block(last_owners(view, nodes, wanted)) == named(blocks, 1)
     nodes.keep_unchanged(view.superblock.metadata_space_map.bitmap_root)
-    assert last_owners(view, nodes) == named(blocks, 1), "no commit came between"
+    assert by_block(last_owners(view, nodes, wanted)) == named(blocks, 1), "no commit came between"
     older = min(nodes.leaves, key=nodes.age)
     nodes.keep_unchanged(older)
     assert older not in nodes.leaves
     nodes.keep_unchanged((nodes.index - 1) % nodes.blocks)
-    assert last_owners(view, nodes) == {}, "the pool may have used every free block"
+    assert last_owners(view, nodes, wanted) == [], "the pool may have used every free block"
 
 
 def busy_history(seed: int) -> RamPool:

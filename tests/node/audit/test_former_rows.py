@@ -12,6 +12,7 @@ from thinsim.node.containerd.former_records import FormerRecords
 from thinsim.node.containerd.references import references
 from thinsim.node.reclaim.candidates import candidates, held_bytes
 from thinsim.ranges import Range
+from thinsim.thin.metadata.best_claims import OwnedRun
 
 BLOCK = 4
 OWNERS = st.dictionaries(st.integers(0, 40), st.integers(1, 4), max_size=40)
@@ -23,11 +24,16 @@ def ranges(numbers: set[int]) -> list[Range]:
     return [(number, number + 1) for number in sorted(numbers)]
 
 
+def runs(owners: dict[int, int]) -> list[OwnedRun]:
+    """Return *owners* as runs, of which some are adjacent and have the same owner."""
+    return [OwnedRun(block, block + 1, owners[block]) for block in sorted(owners)]
+
+
 @given(OWNERS, BLOCKS, BYTES)
 def test_the_sum_of_the_rows_is_the_promise(owners: dict[int, int], free: set[int], held: set[int]) -> None:
     allocated = ranges(held)
     freed = list(candidates(ranges(free), allocated, BLOCK))
-    rows = former_rows(freed, allocated, owners, {1, 2}, BLOCK, "pool", None)
+    rows = former_rows(freed, allocated, runs(owners), {1, 2}, BLOCK, "pool", None)
     assert sum(row.bytes for row in rows) == held_bytes(freed) == sum(byte // BLOCK in free for byte in held)
     for row in rows:
         mine = {block for block in free if owners.get(block) == row.thin_id}
@@ -40,7 +46,7 @@ def test_the_sum_of_the_rows_is_the_promise(owners: dict[int, int], free: set[in
 
 
 def test_without_a_map_of_the_host_the_known_blocks_count_whole() -> None:
-    rows = former_rows(None, (), {3: 1, 7: 2, 8: 2}, (), BLOCK, "pool", None)
+    rows = former_rows(None, (), runs({3: 1, 7: 2, 8: 2}), (), BLOCK, "pool", None)
     assert [(row.thin_id, row.blocks, row.bytes) for row in rows] == [(2, 2, 2 * BLOCK), (1, 1, BLOCK)]
 
 
@@ -56,7 +62,8 @@ def test_removed_and_present_records_name_a_thin_id(tmp_path: Path) -> None:
     )
     records = replace(records, former=former)
     view = records, references(records.metadata, records.snapshots)
-    rows = former_rows(None, (), {1: present.thin_id, 2: 77, 3: 77, 4: 99}, (), BLOCK, pool, view)
+    owned = runs({1: present.thin_id, 2: 77, 3: 77, 4: 99})
+    rows = former_rows(None, (), owned, (), BLOCK, pool, view)
     found = {row.thin_id: row for row in rows}
     again, gone, nameless = found[present.thin_id], found[77], found[99]
     assert again.devices == [present.name, f"{pool}-snap-900"]

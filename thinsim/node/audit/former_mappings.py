@@ -1,14 +1,16 @@
 """`former_mappings` looks in old metadata for the thin ids that mapped freed data blocks last."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from thinsim.thin.metadata.best_claims import OwnedRun
 from thinsim.thin.metadata.errors import MetadataDamagedError
 from thinsim.thin.metadata.free_runs import BlockRun, free_runs
-from thinsim.thin.metadata.stale_nodes import StaleNodes, read_stale_nodes
+from thinsim.thin.metadata.stale_nodes import read_stale_nodes
 from thinsim.thin.metadata.stale_owners import last_owners
 from thinsim.thin.metadata.store import MetadataStore
 from thinsim.thin.metadata.view import MetadataView
+from thinsim.thin.metadata.wanted_blocks import WantedBlocks
 
 _LOOKS = 5
 """Tries to read the metadata of a pool that runs: a commit may change it meanwhile."""
@@ -16,9 +18,9 @@ _LOOKS = 5
 
 @dataclass(frozen=True, slots=True)
 class FormerMappings:
-    """A `FormerMappings` has the thin id that mapped a data block last, by data block."""
+    """A `FormerMappings` has runs of free data blocks with the thin id that mapped them last, in order."""
 
-    thin_ids: Mapping[int, int]
+    runs: Sequence[OwnedRun] = ()
     cut: bool = False
     """True if the metadata has more old blocks than are read."""
     fault: str = ""
@@ -32,20 +34,20 @@ def former_mappings(store: MetadataStore, freed: Sequence[BlockRun] | None = Non
     """
     for left in reversed(range(_LOOKS)):
         try:
-            view, nodes = _read(store, freed)
-            return FormerMappings(last_owners(view, nodes), nodes.cut)
+            return _read(store, freed)
         except (MetadataDamagedError, OSError) as error:
             if not left:
-                return FormerMappings({}, fault=str(error))
+                return FormerMappings(fault=str(error))
     raise AssertionError("the last look returns")
 
 
-def _read(store: MetadataStore, freed: Sequence[BlockRun] | None) -> tuple[MetadataView, StaleNodes]:
+def _read(store: MetadataStore, freed: Iterable[BlockRun] | None) -> FormerMappings:
     view = MetadataView(store)
     if freed is None:
         counts = view.data_counts()
-        freed = list(free_runs(counts, 0, counts.nr_blocks))
-    nodes = read_stale_nodes(view, freed)
+        freed = free_runs(counts, 0, counts.nr_blocks)
+    wanted = WantedBlocks(freed)
+    nodes = read_stale_nodes(view, wanted)
     now = MetadataView(store)
     nodes.keep_unchanged(now.superblock.metadata_space_map.bitmap_root)
-    return now, nodes
+    return FormerMappings(last_owners(now, nodes, wanted), nodes.cut)

@@ -1,7 +1,8 @@
 """`former_rows` joins the last owners of freed blocks with containerd's present and removed records. Pure."""
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from thinsim.node.audit.audited import FormerOwner
 from thinsim.node.audit.thin_rows import device_of_snapshot, holder_words
@@ -10,6 +11,7 @@ from thinsim.node.containerd.former_records import client_key
 from thinsim.node.containerd.references import SnapshotReferences
 from thinsim.node.reclaim.candidates import FreedRun
 from thinsim.ranges import Range, overlap, total
+from thinsim.thin.metadata.best_claims import OwnedRun
 
 RecordsAndReferences = tuple[ContainerdRecords, SnapshotReferences]
 
@@ -20,13 +22,13 @@ _LONGEST_ID = 20
 def former_rows(
     freed: Iterable[FreedRun] | None,
     allocated: Sequence[Range],
-    owners: Mapping[int, int],
+    owners: Sequence[OwnedRun],
     in_pool: Collection[int],
     block_bytes: int,
     pool: str,
     containerd: RecordsAndReferences | None,
 ) -> list[FormerOwner]:
-    """Return a row per thin id in *owners*, which has the last owner by data block, the largest row first.
+    """Return a row per thin id in *owners*, the sorted runs of the last owners, the largest row first.
 
     With *freed*, the rows have the bytes that the host has *allocated* for these runs. The last row then has
     the blocks of an unknown owner, so that the sum is that of the runs. With None, each block counts whole.
@@ -34,7 +36,8 @@ def former_rows(
     blocks: Counter[int | None] = Counter()
     held: Counter[int | None] = Counter()
     if freed is None:
-        blocks.update(owners.values())
+        for owned in owners:
+            blocks[owned.thin_id] += owned.end - owned.begin
         held.update({thin_id: count * block_bytes for thin_id, count in blocks.items()})
     for run in freed or ():
         for begin, end, thin_id in _parts(run, owners):
@@ -54,15 +57,24 @@ def former_rows(
     ]
 
 
-def _parts(run: FreedRun, owners: Mapping[int, int]) -> Iterator[tuple[int, int, int | None]]:
-    """Yield the parts of *run* in which all blocks have the same owner."""
-    begin, owner = run.begin, owners.get(run.begin)
-    for block in range(run.begin + 1, run.end):
-        found = owners.get(block)
-        if found != owner:
-            yield begin, block, owner
-            begin, owner = block, found
-    yield begin, run.end, owner
+def _parts(run: FreedRun, owners: Sequence[OwnedRun]) -> Iterator[tuple[int, int, int | None]]:
+    """Yield the parts of *run*, each with the thin id that mapped it last, or None."""
+    block = run.begin
+    for at in range(bisect_right(owners, run.begin, key=_end), len(owners)):
+        owned = owners[at]
+        if owned.begin >= run.end:
+            break
+        begin, end = max(owned.begin, run.begin), min(owned.end, run.end)
+        if begin > block:
+            yield block, begin, None
+        yield begin, end, owned.thin_id
+        block = end
+    if block < run.end:
+        yield block, run.end, None
+
+
+def _end(owned: OwnedRun) -> int:
+    return owned.end
 
 
 class _Names:

@@ -107,7 +107,7 @@ def audit_offline(
         block_bytes = view.superblock.data_block_size * SECTOR_SIZE
         needs_check = view.superblock.needs_check
         thins = mappings_of(store)
-        found = former_mappings(store) if former else FormerMappings({})
+        found = former_mappings(store) if former else FormerMappings()
     findings = []
     if needs_check:
         text = f"{metadata} has the flag needs_check"
@@ -144,7 +144,7 @@ def _promise(pool: NodePool, allocated: Callable[[], Sequence[Range]]) -> _Promi
 
 def _former_mappings(pool: NodePool, freed: Sequence[FreedRun] | None) -> FormerMappings:
     if freed is not None and not freed:
-        return FormerMappings({})
+        return FormerMappings()
     runs = None if freed is None else [(each.begin, each.end) for each in freed]
     # The page cache may have older pages of the metadata device, so this reads past it.
     with closing(MetadataDevice(LinuxBlockDevice(pool.metadata_device, read_only=True))) as store:
@@ -178,7 +178,7 @@ class _Rows:
         self._former = former_rows(
             promise.freed,
             promise.allocated,
-            found.thin_ids,
+            found.runs,
             self._mappings,
             self._block_bytes,
             self._pool,

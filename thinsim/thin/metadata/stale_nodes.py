@@ -8,8 +8,8 @@ next one began.
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,14 +20,17 @@ from thinsim.thin.metadata.bitmap import MetadataIndex
 from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.details import DETAILS_SIZE
 from thinsim.thin.metadata.errors import MetadataDamagedError
-from thinsim.thin.metadata.free_runs import BlockRun, free_runs
+from thinsim.thin.metadata.free_runs import free_runs
 from thinsim.thin.metadata.view import MetadataView
+from thinsim.thin.metadata.wanted_blocks import WantedBlocks
 
 MOST_BLOCKS = 1 << 20
 """The most free metadata blocks that are read: 4 GiB."""
-MOST_MAPPINGS = 1 << 22
-"""The most old mappings that are kept, with 16 bytes each, and as many data blocks get an owner at most."""
+MOST_ENTRIES = 1 << 23
+"""The most entries of old nodes that are kept in memory, with 16 bytes each."""
 
+_OVERHEAD = 16
+"""The entries that need as much memory as a leaf, or a root's pointers, without entries."""
 _NUMBER_SIZE = 8
 _NUMBER_OF_BLOCK = slice(8, 16)
 """The bytes of a node or an index with the number of its block (dm-btree-internal.h, struct node_header)."""
@@ -114,23 +117,23 @@ class StaleNodes:
 
 def read_stale_nodes(
     view: MetadataView,
-    wanted: Sequence[BlockRun],
+    wanted: WantedBlocks,
     most_blocks: int = MOST_BLOCKS,
-    most_mappings: int = MOST_MAPPINGS,
+    most_entries: int = MOST_ENTRIES,
 ) -> StaleNodes:
     """Return the old nodes in the free metadata blocks of *view*, in which no content is trusted.
 
-    Only mappings of the data blocks in the sorted runs *wanted* are kept. The reading ends early after
-    *most_blocks* blocks or *most_mappings* mappings. MetadataDamagedError if the space map is damaged.
+    Only mappings of the data blocks in *wanted* are kept. The reading ends early after *most_blocks* blocks
+    or *most_entries* entries. MetadataDamagedError if the space map is damaged.
     """
     root = view.superblock.metadata_space_map
-    found = StaleNodes(root.nr_blocks, root.bitmap_root)
+    found = StaleNodes(root.nr_blocks, root.bitmap_root, cut=wanted.cut)
     _add_details(found, view.trees.details.entries(view.superblock.details_root))
     reader = _Reader(found, wanted, view.superblock.time)
     blocks = 0
     for begin, end in free_runs(view.metadata_counts(), 0, root.nr_blocks):
         for block in range(begin, end):
-            if blocks >= most_blocks or reader.mappings >= most_mappings:
+            if blocks >= most_blocks or reader.entries >= most_entries:
                 found.cut = True
                 break
             blocks += 1
@@ -143,12 +146,11 @@ def read_stale_nodes(
 class _Reader:
     """A `_Reader` decides what a free block holds, and adds it to *found*."""
 
-    def __init__(self, found: StaleNodes, wanted: Sequence[BlockRun], time: int) -> None:
-        self.mappings = 0
+    def __init__(self, found: StaleNodes, wanted: WantedBlocks, time: int) -> None:
+        self.entries = 0
         self._time = time
         self._found = found
-        self._begins = [begin for begin, _ in wanted]
-        self._ends = [end for _, end in wanted]
+        self._wanted = wanted
 
     def look(self, block: int, content: bytes) -> None:
         """Add the node in *content*, if it is a node and was written as *block*."""
@@ -162,6 +164,7 @@ class _Reader:
         if not node.is_leaf:
             if node.value_size == _NUMBER_SIZE and node.keys:
                 self._found.inner[block] = node
+                self.entries += len(node)
         elif node.value_size == DETAILS_SIZE:
             _add_details(self._found, zip(node.keys, node.values, strict=True))
         elif node.value_size == _NUMBER_SIZE:
@@ -190,15 +193,18 @@ class _Reader:
         vblocks, packed = array("Q"), array("Q")
         for vblock, value in zip(node.keys, node.values, strict=True):
             # A time after that of the pool is of another pool, which had the device before.
-            if value & MAX_TIME <= self._time and self._is_wanted(value >> TIME_BITS):
+            if value & MAX_TIME <= self._time and self._wanted.place(value >> TIME_BITS) is not None:
                 vblocks.append(vblock)
                 packed.append(value)
-        self.mappings += len(vblocks)
+        self.entries += _OVERHEAD + len(vblocks)
         first, last = (node.keys[0], node.keys[-1]) if node.keys else (0, 0)
         self._found.leaves[block] = StaleLeaf(first, last, len(node), vblocks, packed)
 
     def _add_root(self, thin_id: int, root: int, block: int, is_sure: bool) -> None:
-        pointers = self._found.roots.setdefault((thin_id, root), RootPointers())
+        pointers = self._found.roots.get((thin_id, root))
+        if pointers is None:
+            pointers = self._found.roots[thin_id, root] = RootPointers()
+            self.entries += _OVERHEAD
         pointers.is_sure |= is_sure
         if block < root:
             pointers.below = block
@@ -206,10 +212,6 @@ class _Reader:
             pointers.above = block
         if pointers.newest is None or self._found.age(block) > self._found.age(pointers.newest):
             pointers.newest = block
-
-    def _is_wanted(self, data_block: int) -> bool:
-        at = bisect_right(self._begins, data_block) - 1
-        return at >= 0 and data_block < self._ends[at]
 
 
 def _add_details(found: StaleNodes, entries: Iterable[tuple[int, tuple[int, ...]]]) -> None:

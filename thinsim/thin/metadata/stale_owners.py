@@ -20,10 +20,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from thinsim.errors import KernelError
-from thinsim.thin.mapping import MAX_TIME, unpack
+from thinsim.thin.mapping import MAX_TIME
+from thinsim.thin.metadata.best_claims import BestClaims, OwnedRun
 from thinsim.thin.metadata.btree_node import Node
 from thinsim.thin.metadata.stale_nodes import RootPointers, StaleLeaf, StaleNodes
 from thinsim.thin.metadata.view import MetadataView
+from thinsim.thin.metadata.wanted_blocks import WantedBlocks
 
 _END = 1 << 64
 _DEEPEST = 8
@@ -38,55 +40,26 @@ class _Tree(NamedTuple):
     last: int
 
 
-class _Claim(NamedTuple):
-    """A `_Claim` is the newest claim to a data block; the thin id is None if several devices have it."""
-
-    order: int
-    thin_id: int | None
-    vblock: int
-
-
-def last_owners(view: MetadataView, nodes: StaleNodes) -> dict[int, int]:
-    """Return the thin id that mapped a data block last, for each wanted block of *nodes* with a clear one.
+def last_owners(view: MetadataView, nodes: StaleNodes, wanted: WantedBlocks) -> list[OwnedRun]:
+    """Return the *wanted* data blocks with a clear last owner, in order; *nodes* was read for them.
 
     *view* reads nodes that old trees share with present ones. The newest mapping by its time decides, then
     the order of the allocation. If nodes contradict each other, the block is left out.
     """
+    best = BestClaims(wanted)
     claims = _Claims(view, nodes)
-    newest: dict[int, int] = {}
     for leaf in nodes.leaves.values():
-        for data_block, time in map(unpack, leaf.packed):
-            newest[data_block] = max(time, newest.get(data_block, 0))
-    best: dict[int, _Claim] = {}
-    nameless: dict[int, dict[int, int]] = defaultdict(dict)
+        best.add_times(leaf)
+    nameless = []
     for block, leaf in nodes.leaves.items():
         owners = claims.of(block)
-        for vblock, (data_block, time) in zip(leaf.vblocks, map(unpack, leaf.packed), strict=True):
-            if time != newest[data_block]:
-                continue
-            for thin_id, order in owners.items():
-                best[data_block] = _newer(best.get(data_block), _Claim(order, thin_id, vblock))
-            if not owners:
-                ages = nameless[data_block]
-                ages[vblock] = max(nodes.age(block), ages.get(vblock, 0))
-    return {
-        data_block: claim.thin_id
-        for data_block, claim in best.items()
-        if claim.thin_id is not None and not _is_contradicted(claim, nameless.get(data_block, {}))
-    }
-
-
-def _newer(one: _Claim | None, other: _Claim) -> _Claim:
-    if one is None or other.order > one.order:
-        return other
-    if other.order == one.order and other.thin_id != one.thin_id:
-        return _Claim(one.order, None, one.vblock)
-    return one
-
-
-def _is_contradicted(claim: _Claim, nameless: dict[int, int]) -> bool:
-    """Return whether a newer leaf of an unknown device maps the data block elsewhere."""
-    return any(vblock != claim.vblock and age > claim.order for vblock, age in nameless.items())
+        for thin_id, order in owners.items():
+            best.add(leaf, thin_id, order)
+        if not owners:
+            nameless.append(block)
+    for block in nameless:
+        best.contradict(nodes.leaves[block], nodes.age(block))
+    return list(best.runs())
 
 
 class _Claims:
