@@ -32,7 +32,7 @@ class BestClaims:
         self._thin_ids = array("i", [_NOBODY]) * wanted.total
 
     def add_times(self, leaf: StaleLeaf) -> None:
-        """Note the times of the mappings in *leaf*; only those with the newest time count."""
+        """Keep the times of the mappings in *leaf*; only those with the newest time count."""
         for value in leaf.packed:
             data_block, time = unpack(value)
             place = self._wanted.place(data_block)
