@@ -37,7 +37,7 @@ from thinsim.node.audit.pool_findings import (
 from thinsim.node.audit.thin_rows import thin_rows
 from thinsim.node.reclaim.candidates import FreedRun, held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
-from thinsim.node.reclaim.data_place import file_below
+from thinsim.node.reclaim.data_file import data_file
 from thinsim.node.stack.report import heights_report
 from thinsim.node.stack.walking import heights_of
 from thinsim.ranges import Range
@@ -61,7 +61,8 @@ async def audit(
     names = await active_thins(pool)
     nodes = {thin_id: pool.dm.path(name) for thin_id, name in names.items()}
     users = await trio.to_thread.run_sync(users_of_devices, nodes.values())
-    file, unmapped = file_below(pool.data_device)
+    heights = await heights_of(pool.data_device)
+    file, unmapped = data_file(pool.data_device, heights)
     size = pool.table.length // pool.table.block_size * pool.block_bytes
     promise = _Promise()
     allocated: Sequence[Range] | None = None
@@ -71,7 +72,7 @@ async def audit(
     reclaimable = None if promise.freed is None else held_bytes(promise.freed)
     runs = len(promise.freed or ())
     granularity = discard_limits(pool.data_device).granularity
-    stack = heights_report(pool.data_device, await heights_of(pool.data_device))
+    stack = heights_report(pool.data_device, heights)
     rows = _Rows(pool.name, pool.block_bytes, thins, allocated, containerd)
     if former and status.mode not in _FAILED:
         rows.find_former(promise, await trio.to_thread.run_sync(_former_mappings, pool, promise.freed))
