@@ -22,7 +22,7 @@ class FormerMappings:
 
     runs: Sequence[OwnedRun] = ()
     cut: bool = False
-    """True if the metadata has more old blocks than are read."""
+    """True if a limit ended the search early."""
     fault: str = ""
     """The reason why old metadata can't be read; empty if it can."""
 

@@ -47,8 +47,8 @@ def former_findings(found: FormerMappings) -> Iterator[AuditFinding]:
     elif found.cut:
         yield AuditFinding(
             _NOTE,
-            "the metadata has more old blocks than the audit reads, so the former owners of some blocks are "
-            "shown as unknown",
+            "the pool has more freed blocks, or its metadata more free blocks, than the audit looks at, so "
+            "some former owners are missing or unknown",
         )
 
 
