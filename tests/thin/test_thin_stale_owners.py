@@ -1,6 +1,9 @@
 """Old metadata nodes name the device that mapped a freed data block last, and never one that did not."""
 
+import gzip
 import random
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +18,8 @@ from thinsim.thin.metadata.stale_nodes import StaleNodes, read_stale_nodes
 from thinsim.thin.metadata.stale_owners import last_owners
 from thinsim.thin.metadata.view import MetadataView
 from thinsim.thin.metadata.wanted_blocks import WantedBlocks
+
+RECORDED = Path(__file__).parent / "data" / "linux-6.1-former-owners.gz"
 
 
 def stale_nodes(store: RamStore, **limits: int) -> tuple[MetadataView, StaleNodes, WantedBlocks]:
@@ -137,6 +142,18 @@ def test_a_device_that_was_written_and_deleted_without_a_commit_is_unknown() -> 
     ram.pool.close_thin(device)
     ram.message("delete 2")
     assert owners(ram) == {}
+
+
+def test_metadata_that_linux_wrote_names_its_former_owners() -> None:
+    """In the recording, Linux 6.1 wrote 11, 12 and 13 blocks of thin ids 1 to 3, and made 4 a snapshot of 1.
+
+    Then 4 wrote five blocks of its own, and 1 its first four again. After a commit 2 and 4 were deleted.
+    """
+    content = gzip.decompress(RECORDED.read_bytes())
+    store = RamStore(len(content) // BLOCK)
+    store.content = {block: content[block * BLOCK :][:BLOCK] for block in range(store.blocks)}
+    found = by_block(last_owners(*stale_nodes(store)))
+    assert Counter(found.values()) == {2: 12, 4: 5 + 4}
 
 
 def test_reading_ends_at_a_limit() -> None:
