@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from thinsim.dm.interface import DeviceMapper
 from thinsim.node.reclaim.committed_map import CommittedMap
-from thinsim.node.reclaim.data_place import DataFile, PoolData
+from thinsim.node.reclaim.data_file import DataFile
+from thinsim.node.reclaim.data_place import PoolData
 from thinsim.node.reclaim.guard import NoGuard
 from thinsim.node.reclaim.progress import ReclaimProgress
 from thinsim.node.reclaim.rounds import ReclaimOptions, ReclaimTarget, reclaim_target

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import trio
-
 from fuse_backing.errors import ControlError
 from fuse_backing.mounts import FSTYPE, mounts
 from fuse_backing.runtime import control_socket
@@ -12,7 +10,7 @@ from fuse_backing.store_client import StoreClient
 from thinsim.errors import ProgramFailedError
 from thinsim.machine.sockets import runtime_directory
 from thinsim.node.active_pools import NodePool, find_active_pool
-from thinsim.node.reclaim.data_place import DataFile, attached_file, file_below
+from thinsim.node.reclaim.data_file import DataFile, attached_file, find_data_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +31,9 @@ class FoundPool:
 async def find_pool(name: str) -> FoundPool:
     """Return the active pool *name*, of the kernel or emulated. ConflictError if it is not running."""
     pool = await find_active_pool(name)
-    data, _ = await trio.to_thread.run_sync(file_below, pool.data_device)
-    if data is None:
-        return FoundPool(pool, None, None)
+    data, _ = await find_data_file(pool.data_device)
+    if data is None or data.parts:
+        return FoundPool(pool, data, None)
     attached = attached_file(pool.data_device)
     for mount in mounts():
         if mount.fstype == FSTYPE and mount.mountpoint == attached.parent:

@@ -17,7 +17,7 @@ from thinsim.errors import ConflictError, DeviceMapperError
 from thinsim.node.active_pools import NodePool, active_thins
 from thinsim.node.reclaim.candidates import held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
-from thinsim.node.reclaim.data_place import DataFile
+from thinsim.node.reclaim.data_file import DataFile
 from thinsim.ranges import Range, overlap
 from thinsim.rig.host_file import host_allocation
 from thinsim.thin.mapping import Run

@@ -64,15 +64,24 @@ async def test_the_space_of_a_removed_image_comes_back_under_load(tmp_path: Path
         assert len(parts) == 2, "the two prepared snapshots alone are active"
         for part in parts:
             await trio.to_thread.run_sync(provision, part)
+        roots = ("--containerd", str(tmp_path / "containerd/root"), "--devmapper-root", str(root_path))
+        [before] = json.loads((await thinsim("audit", pool, *roots, "--json")).stdout)
+        [layer_of_lost] = [
+            row for row in before["devices"] if f"image default/{image_name('lost')}" in row["holders"]
+        ]
         await containerd.ctr("images", "rm", "--sync", image_name("lost"))
 
-        roots = ("--containerd", str(tmp_path / "containerd/root"), "--devmapper-root", str(root_path))
         looked = await thinsim("audit", pool, *roots, "--json")
         assert looked.returncode == LEAKED, looked.stderr
         [audit] = json.loads(looked.stdout)
         assert audit["reclaimable"] > 0.9 * _LAYER
         assert not [each for each in audit["findings"] if each["kind"] == "disagreement"]
         assert all(row["names"] for row in audit["devices"])
+        owner = audit["former_owners"][0]
+        assert owner["thin_id"] == layer_of_lost["thin_id"]
+        assert owner["devices"] == [layer_of_lost["device"]]
+        assert owner["bytes"] > 0.9 * _LAYER
+        assert sum(each["bytes"] for each in audit["former_owners"]) == audit["reclaimable"]
 
         found: list[Any] = []
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.containerd.recorded_databases import SERIES, unpacked
+from tests.node.audit.recorded_records import recorded
+from tests.node.containerd.recorded_databases import SERIES
 from thinsim.node.audit.audited import AuditedThin, AuditFinding, FindingKind
 from thinsim.node.audit.ownership import OwnedBlocks
 from thinsim.node.audit.pool_findings import (
@@ -15,7 +16,7 @@ from thinsim.node.audit.pool_findings import (
     status_findings,
 )
 from thinsim.node.audit.thin_rows import thin_rows
-from thinsim.node.containerd.databases import ContainerdRecords, DatabaseFiles, read_databases
+from thinsim.node.containerd.databases import ContainerdRecords
 from thinsim.node.containerd.pool_records import ThinIdUse
 from thinsim.node.containerd.references import references
 from thinsim.snapshotter.device_state import DeviceState
@@ -27,8 +28,7 @@ SOUND = "0 2097152 thin-pool 1 20/4096 30/16384 - rw discard_passdown queue_if_n
 
 @pytest.fixture(params=SERIES)
 def records(request: pytest.FixtureRequest, tmp_path: Path) -> ContainerdRecords:
-    paths = [unpacked(request.param, name, tmp_path) for name in ("meta.db", "metadata.db", "pool.db")]
-    return read_databases(DatabaseFiles(*paths, "pool"))
+    return recorded(request.param, tmp_path)
 
 
 def pool_name(records: ContainerdRecords) -> str:

@@ -100,6 +100,15 @@ async def test_a_life_of_images_is_audited_and_reclaimed(tmp_path: Path, build: 
         await remove_everything(containerd)
         lost = await audited.look(LEAKED)
         assert lost["reclaimable"] > 0
+        owners = lost["former_owners"]
+        assert sum(each["bytes"] for each in owners) == lost["reclaimable"]
+        sizes = {row["thin_id"]: row["exclusive"] for row in rows}
+        assert {each["thin_id"] for each in owners} >= {number for number, size in sizes.items() if size}
+        for each in owners:
+            assert each["bytes"] <= each["blocks"] * found["block_bytes"]
+            assert set(each["devices"]) <= {
+                row["device"] for row in rows if row["thin_id"] == each["thin_id"]
+            }
         done = await audited.run("reclaim", "--json")
         assert done.returncode == DONE, done.stderr
         assert json.loads(done.stdout)["freed"] == lost["reclaimable"]

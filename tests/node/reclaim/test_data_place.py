@@ -1,14 +1,13 @@
 """The data of a pool is freed by discards of its device, or by punches of the file below it."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fuse_backing.allocation import allocated_bytes
+from tests.node.reclaim.loop_partition import needs_partitions, partition_of
 from thinsim.block import loop, loop_numbers
 from thinsim.errors import EnvironmentLacksError
 from thinsim.node.reclaim.data_place import place_of_device, place_of_image
@@ -45,13 +44,13 @@ def held(file: Path) -> int:
 
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["discards", "punches"])
-def test_a_range_is_freed_at_the_offset_of_the_device(
+async def test_a_range_is_freed_at_the_offset_of_the_device(
     file: Path, device: loop.LoopDevice, refuses: bool
 ) -> None:
     if refuses:
         Path("/sys/block", device.path.name, "queue/discard_max_bytes").write_text("0")
     content = file.read_bytes()
-    place = place_of_device(device.path, SIZE, BLOCK)
+    place = await place_of_device(device.path, SIZE, BLOCK)
     try:
         assert place.freer.words == (f"hole punches of {file}" if refuses else f"discards of {device.path}")
         assert place.allocated() == [(0, SIZE)]
@@ -64,9 +63,9 @@ def test_a_range_is_freed_at_the_offset_of_the_device(
     assert held(file) == SIZE + OFFSET - BLOCK
 
 
-def test_a_file_that_cannot_be_found_leaves_the_discards(file: Path, device: loop.LoopDevice) -> None:
+async def test_a_file_that_cannot_be_found_leaves_the_discards(file: Path, device: loop.LoopDevice) -> None:
     file.unlink()
-    place = place_of_device(device.path, SIZE, BLOCK)
+    place = await place_of_device(device.path, SIZE, BLOCK)
     try:
         assert (place.file, place.allocated(), place.held()) == (None, None, None)
         assert str(file) in place.unmapped
@@ -74,11 +73,13 @@ def test_a_file_that_cannot_be_found_leaves_the_discards(file: Path, device: loo
         place.close()
 
 
-def test_a_device_without_discards_and_without_a_file_is_refused(file: Path, device: loop.LoopDevice) -> None:
+async def test_a_device_without_discards_and_without_a_file_is_refused(
+    file: Path, device: loop.LoopDevice
+) -> None:
     file.unlink()
     Path("/sys/block", device.path.name, "queue/discard_max_bytes").write_text("0")
     with pytest.raises(EnvironmentLacksError, match=f"{device.path} takes no discards"):
-        place_of_device(device.path, SIZE, BLOCK)
+        await place_of_device(device.path, SIZE, BLOCK)
 
 
 def test_an_image_has_no_offset(file: Path) -> None:
@@ -90,30 +91,23 @@ def test_an_image_has_no_offset(file: Path) -> None:
         place.close()
 
 
-@pytest.mark.skipif(shutil.which("sfdisk") is None, reason="sfdisk is not installed (apt-get install fdisk)")
-def test_a_partition_has_the_limits_of_its_disk(tmp_path: Path) -> None:
+@needs_partitions
+async def test_a_partition_of_a_loop_device_has_the_map_of_its_file(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(os.urandom(4 << 20))
-    subprocess.run(["sfdisk", "--quiet", disk], input=b"2048,4096\n", check=True)
-    found = subprocess.run(
-        ["losetup", "--partscan", "--find", "--show", disk], check=True, capture_output=True, text=True
-    )
-    whole = found.stdout.strip()
-    try:
-        partition = Path(f"{whole}p1")
-        if not partition.exists():
-            pytest.skip("the kernel makes no nodes for the partitions of loop devices (CONFIG_DEVTMPFS)")
-        place = place_of_device(partition, 2 << 20, BLOCK)
+    with partition_of(disk, first=1 << 20, length=2 << 20) as partition:
+        place = await place_of_device(partition, 2 << 20, BLOCK)
         try:
             assert place.freer.words == f"discards of {partition}"
-            assert "is no loop device" in place.unmapped
+            assert place.allocated() == [(0, 2 << 20)]
+            assert place.held() == 2 << 20
             place.freer.punch(BLOCK, BLOCK)
+            assert place.allocated() == [(0, BLOCK), (2 * BLOCK, 2 << 20)]
+            assert place.held() == (2 << 20) - BLOCK
         finally:
             place.close()
         with partition.open("rb") as opened:
             opened.seek(BLOCK)
             assert opened.read(BLOCK) == bytes(BLOCK)
-    finally:
-        subprocess.run(["losetup", "--detach", whole], check=True)
     with disk.open("rb") as opened:
         assert allocated_bytes(opened.fileno(), 0, 4 << 20) == (4 << 20) - BLOCK

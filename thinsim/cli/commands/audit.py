@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,13 @@ _NUMBERS = ("thin id", "exclusive", "shared", "on the host")
     metavar="METADATA",
     help="Audit this metadata, a file or a device; no pool may use it. POOL is then its name in containerd.",
 )
+@click.option(
+    "--no-former-owners",
+    "without_former",
+    is_flag=True,
+    help="Leave out the thin devices that mapped the freed blocks last. The search for them reads the free "
+    "blocks of the metadata device, 4 GiB at most.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; sizes in bytes.")
 @click.option(
     "--html", "html_path", type=OutputPath(), metavar="FILE", help="Write one self-contained page as well."
@@ -76,6 +84,7 @@ def audit(
     devmapper_root: Path | None,
     config: Path | None,
     offline: Path | None,
+    without_former: bool,
     as_json: bool,
     html_path: Path | None,
 ) -> int:
@@ -83,7 +92,8 @@ def audit(
 
     For each thin device of a pool the table shows the snapshot of containerd that has it, what needs the
     snapshot, and its space in the pool and on the host. Below, the command lists what is wrong, and the space
-    that thinsim reclaim would free.
+    that thinsim reclaim would free. A last table shows which thin devices mapped that space last, as far as
+    metadata that is not yet written over still shows it.
 
     POOL is any thin pool of this machine, of the kernel or emulated. Without POOL the command shows all. It
     changes no pool and no database, and containerd can run meanwhile: it copies the databases without their
@@ -92,7 +102,7 @@ def audit(
     from thinsim.node.audit.containerd_view import ContainerdPlaces  # noqa: PLC0415
 
     places = ContainerdPlaces(root, devmapper_root, config)
-    found = run_interruptible(lambda: _audited(name, places, offline), quiet=True)
+    found = run_interruptible(lambda: _audited(name, places, offline, not without_former), quiet=True)
     if as_json:
         click.echo(json.dumps([each.to_json() for each in found], indent=1))
     else:
@@ -106,7 +116,7 @@ def audit(
 
 
 async def _audited(
-    name: str | None, places: "ContainerdPlaces", offline: Path | None
+    name: str | None, places: "ContainerdPlaces", offline: Path | None, former: bool
 ) -> "Sequence[AuditedPool]":
     # These modules are slow to import, and other command lines need not wait for them.
     from thinsim.node.active_pools import active_pools, find_active_pool  # noqa: PLC0415
@@ -116,7 +126,8 @@ async def _audited(
 
     if offline is not None:
         view = await trio.to_thread.run_sync(find_view, places, name)
-        return [await trio.to_thread.run_sync(audit_offline, offline, view, name or str(offline))]
+        look = partial(audit_offline, offline, view, name or str(offline), former=former)
+        return [await trio.to_thread.run_sync(look)]
     if name is not None:
         pools = [await find_active_pool(name)]
     else:
@@ -129,7 +140,8 @@ async def _audited(
                 "this machine has no active thin pool; for a metadata file: --offline METADATA"
             )
     return [
-        await audit_pool(pool, await trio.to_thread.run_sync(find_view, places, pool.name)) for pool in pools
+        await audit_pool(pool, await trio.to_thread.run_sync(find_view, places, pool.name), former=former)
+        for pool in pools
     ]
 
 
@@ -150,6 +162,8 @@ def _print(pool: "AuditedPool") -> None:
     for finding in pool.findings:
         fix = f" (fix: {finding.fix})" if finding.fix else ""
         print_words(f"{finding.kind.value}: {finding.text}{fix}")
+    if pool.former_owners:
+        _print_former(pool)
     if not pool.findings:
         print_words("sound: no space is lost, and nothing disagrees")
     if pool.unmapped:
@@ -165,6 +179,27 @@ def _print_stack(stack: "HeightsReport") -> None:
     print_table(heights_table(stack.heights))
     for line in summary(stack):
         print_words(line)
+
+
+def _print_former(pool: "AuditedPool") -> None:
+    known = pool.reclaimable is not None
+    blocks = "the freed blocks that the host holds" if known else "free blocks"
+    print_words(f"last mapped by, as old metadata still shows for {blocks}:")
+    size = "on the host" if known else "size"
+    numbers = ("thin id", "blocks", size)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("thin id", "device", "snapshot", "needed by", "blocks", size):
+        table.add_column(heading, justify="right" if heading in numbers else "left")
+    for each in pool.former_owners:
+        table.add_row(
+            "unknown" if each.thin_id is None else str(each.thin_id),
+            " or ".join(each.devices) + (" (still in the pool)" if each.in_pool else ""),
+            _short(", ".join(each.snapshots)),
+            _short(", ".join(each.holders)),
+            str(each.blocks),
+            format_size(each.bytes),
+        )
+    print_table(table)
 
 
 def _headline(pool: "AuditedPool") -> str:

@@ -68,6 +68,29 @@ class AuditedThin:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerOwner:
+    """A `FormerOwner` is a thin id that mapped freed blocks last, as far as old metadata still shows it.
+
+    Old metadata is what the pool has not yet written over, so this is no certainty.
+    """
+
+    thin_id: int | None
+    """The thin id; null for the blocks of which nothing is known."""
+    in_pool: bool
+    """True if the pool has the thin id now: the device discarded the blocks, or the id was used again."""
+    devices: Sequence[str]
+    """The names that containerd's records have for the thin id, or had; several if it was used again."""
+    snapshots: Sequence[str]
+    """The keys of the snapshots that had these devices."""
+    holders: Sequence[str]
+    """The images and containers that needed these snapshots."""
+    blocks: int
+    """The number of data blocks."""
+    bytes: int
+    """Bytes that the host holds for them; their size if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuditedPool:
     """An `AuditedPool` is the result of an audit; all sizes are in bytes."""
 
@@ -103,6 +126,9 @@ class AuditedPool:
     """The thin devices, those of the pool first, in the order of their thin ids."""
     findings: Sequence[AuditFinding]
     """The findings, the worst first."""
+    former_owners: Sequence[FormerOwner] = ()
+    """The devices that mapped the reclaimable blocks last, the largest first, then the unknown rest. If the
+    host's part is not known, those of all free blocks, without a rest."""
 
     def has(self, kind: FindingKind) -> bool:
         """Return whether there is a finding of *kind*."""

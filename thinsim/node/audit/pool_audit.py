@@ -1,22 +1,33 @@
 """`audit` looks at an active pool, its host and containerd's databases, and changes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import trio
 
 from thinsim.block.kernel_view import discard_limits
-from thinsim.dm.metadata_device import metadata_view, open_store
+from thinsim.block.linux import LinuxBlockDevice
+from thinsim.dm.metadata_device import MetadataDevice, metadata_view, open_store
 from thinsim.machine.device_users import users_of_devices
 from thinsim.node.active_pools import NodePool, active_thins
-from thinsim.node.audit.audited import AuditedPool, AuditedThin, AuditFinding, FindingKind
+from thinsim.node.audit.audited import (
+    AuditedPool,
+    AuditedThin,
+    AuditFinding,
+    FindingKind,
+    FormerOwner,
+)
 from thinsim.node.audit.containerd_view import ContainerdView
+from thinsim.node.audit.former_mappings import FormerMappings, former_mappings
+from thinsim.node.audit.former_rows import former_rows
 from thinsim.node.audit.held_mappings import MappedThin, held_mappings, mappings_of
 from thinsim.node.audit.ownership import ownership, used_blocks
 from thinsim.node.audit.pool_findings import (
     device_findings,
+    former_findings,
     reclaimable_findings,
     settings_findings,
     snapshot_findings,
@@ -26,7 +37,7 @@ from thinsim.node.audit.pool_findings import (
 from thinsim.node.audit.thin_rows import thin_rows
 from thinsim.node.reclaim.candidates import FreedRun, held_bytes
 from thinsim.node.reclaim.committed_map import CommittedMap, freed_runs_of
-from thinsim.node.reclaim.data_place import file_below
+from thinsim.node.reclaim.data_file import data_file
 from thinsim.node.stack.report import heights_report
 from thinsim.node.stack.walking import heights_of
 from thinsim.ranges import Range
@@ -37,30 +48,34 @@ _FAILED = ("Fail", "Error")
 _WORST_FIRST = (FindingKind.DISAGREEMENT, FindingKind.LEAK, FindingKind.NOTE)
 
 
-async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> AuditedPool:
+async def audit(
+    pool: NodePool, containerd: ContainerdView | None = None, *, former: bool = True
+) -> AuditedPool:
     """Return the audit of *pool*. For a moment a metadata snapshot is held, so the pool commits once.
 
-    ConflictError if somebody else holds one, or if the metadata is damaged.
+    With *former*, it looks in old metadata for the former owners of freed blocks. ConflictError if somebody
+    else holds a metadata snapshot, or if the metadata is damaged.
     """
     status = parse_pool_status(await pool.dm.status(pool.name, noflush=True))
     thins = [] if status.mode in _FAILED else await held_mappings(pool)
     names = await active_thins(pool)
     nodes = {thin_id: pool.dm.path(name) for thin_id, name in names.items()}
     users = await trio.to_thread.run_sync(users_of_devices, nodes.values())
-    file, unmapped = file_below(pool.data_device)
+    heights = await heights_of(pool.data_device)
+    file, unmapped = data_file(pool.data_device, heights)
     size = pool.table.length // pool.table.block_size * pool.block_bytes
-    freed: Sequence[FreedRun] = ()
+    promise = _Promise()
     allocated: Sequence[Range] | None = None
     if file is not None and status.mode not in _FAILED:
         allocated = await trio.to_thread.run_sync(file.allocated, size)
-        with CommittedMap.on(pool.metadata_device) as committed:
-            freed = await trio.to_thread.run_sync(
-                freed_runs_of, committed, partial(file.allocated, size), pool.block_bytes
-            )
-    reclaimable = None if allocated is None else held_bytes(freed)
+        promise = await trio.to_thread.run_sync(_promise, pool, partial(file.allocated, size))
+    reclaimable = None if promise.freed is None else held_bytes(promise.freed)
+    runs = len(promise.freed or ())
     granularity = discard_limits(pool.data_device).granularity
-    stack = heights_report(pool.data_device, await heights_of(pool.data_device))
+    stack = heights_report(pool.data_device, heights)
     rows = _Rows(pool.name, pool.block_bytes, thins, allocated, containerd)
+    if former and status.mode not in _FAILED:
+        rows.find_former(promise, await trio.to_thread.run_sync(_former_mappings, pool, promise.freed))
     rows.active = names
     rows.users = {
         thin_id: [user.what for user in users[node]] for thin_id, node in nodes.items() if users[node]
@@ -73,34 +88,68 @@ async def audit(pool: NodePool, containerd: ContainerdView | None = None) -> Aud
         file="" if file is None else str(file.path),
         held=None if file is None else file.held(),
         reclaimable=reclaimable,
-        reclaimable_runs=len(freed),
+        reclaimable_runs=runs,
         unmapped=unmapped,
         stack=stack,
         findings=[
             *status_findings(pool.name, status, pool.block_bytes, granularity),
             *stack_findings(stack),
-            *reclaimable_findings(pool.name, reclaimable, len(freed)),
+            *reclaimable_findings(pool.name, reclaimable, runs),
         ],
     )
 
 
-def audit_offline(metadata: Path, containerd: ContainerdView | None, pool: str) -> AuditedPool:
+def audit_offline(
+    metadata: Path, containerd: ContainerdView | None, pool: str, *, former: bool = True
+) -> AuditedPool:
     """Return the audit of the *metadata* of a pool that is not active; *pool* is its name."""
     with closing(open_store(metadata)) as store:
         view = metadata_view(metadata, store)
         block_bytes = view.superblock.data_block_size * SECTOR_SIZE
         needs_check = view.superblock.needs_check
         thins = mappings_of(store)
+        found = former_mappings(store) if former else FormerMappings()
     findings = []
     if needs_check:
         text = f"{metadata} has the flag needs_check"
         findings.append(AuditFinding(FindingKind.DISAGREEMENT, text, "thin_check, then thin_repair"))
-    return _Rows(pool, block_bytes, thins, None, containerd).audited(
+    rows = _Rows(pool, block_bytes, thins, None, containerd)
+    rows.find_former(_Promise(), found)
+    return rows.audited(
         device_mapper="offline",
         metadata_device=str(metadata),
         unmapped="the data device is not known",
         findings=findings,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """A `_Promise` has the freed runs that the host holds, by what it has allocated; None if not known."""
+
+    freed: Sequence[FreedRun] | None = None
+    allocated: Sequence[Range] = ()
+
+
+def _promise(pool: NodePool, allocated: Callable[[], Sequence[Range]]) -> _Promise:
+    looks: list[Sequence[Range]] = []
+
+    def look() -> Sequence[Range]:
+        looks.append(allocated())
+        return looks[-1]
+
+    with CommittedMap.on(pool.metadata_device) as committed:
+        freed = freed_runs_of(committed, look, pool.block_bytes)
+    return _Promise(freed, looks[-1])
+
+
+def _former_mappings(pool: NodePool, freed: Sequence[FreedRun] | None) -> FormerMappings:
+    if freed is not None and not freed:
+        return FormerMappings()
+    runs = None if freed is None else [(each.begin, each.end) for each in freed]
+    # The page cache may have older pages of the metadata device, so this reads past it.
+    with closing(MetadataDevice(LinuxBlockDevice(pool.metadata_device, read_only=True))) as store:
+        return former_mappings(store, runs)
 
 
 class _Rows:
@@ -121,6 +170,22 @@ class _Rows:
         self._containerd = containerd
         self.active: Mapping[int, str] = {}
         self.users: Mapping[int, Sequence[str]] = {}
+        self._former: Sequence[FormerOwner] = ()
+        self._former_findings: Sequence[AuditFinding] = ()
+
+    def find_former(self, promise: _Promise, found: FormerMappings) -> None:
+        """Add rows for the former owners of the runs of *promise*, as *found* has them."""
+        view = self._containerd
+        self._former = former_rows(
+            promise.freed,
+            promise.allocated,
+            found.runs,
+            self._mappings,
+            self._block_bytes,
+            self._pool,
+            None if view is None else (view.records, view.references),
+        )
+        self._former_findings = list(former_findings(found))
 
     def audited(self, *, findings: Sequence[AuditFinding], **fields: object) -> AuditedPool:
         """Return the document with these *findings* and those of the devices."""
@@ -151,7 +216,10 @@ class _Rows:
             used=used_blocks(self._mappings.values()) * self._block_bytes,
             containerd="" if view is None else str(view.root),
             devices=rows,
-            findings=sorted([*findings, *more], key=lambda each: _WORST_FIRST.index(each.kind)),
+            findings=sorted(
+                [*findings, *self._former_findings, *more], key=lambda each: _WORST_FIRST.index(each.kind)
+            ),
+            former_owners=self._former,
             **known,  # type: ignore[arg-type]
         )
 

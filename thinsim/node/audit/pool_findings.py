@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 
 from thinsim.node.audit.audited import AuditedThin, AuditFinding, FindingKind
+from thinsim.node.audit.former_mappings import FormerMappings
 from thinsim.node.audit.thin_rows import device_of_snapshot
 from thinsim.node.containerd.databases import ContainerdRecords
 from thinsim.node.containerd.pool_records import ThinIdUse
@@ -36,6 +37,18 @@ def reclaimable_findings(pool: str, reclaimable: int | None, runs: int) -> Itera
             "the pool uses them again, so this is its high-water mark, and does not grow without end",
             f"thinsim reclaim {pool}",
             reclaimable,
+        )
+
+
+def former_findings(found: FormerMappings) -> Iterator[AuditFinding]:
+    """Yield why the former owners of freed blocks may be incomplete."""
+    if found.fault:
+        yield AuditFinding(_NOTE, f"the former owners are not known: {found.fault}")
+    elif found.cut:
+        yield AuditFinding(
+            _NOTE,
+            "the pool has more freed blocks, or its metadata more free blocks, than the audit looks at, so "
+            "some former owners are missing or unknown",
         )
 
 

@@ -80,7 +80,7 @@ def _row(
         snapshot=use.snapshot.key if use else "",
         kind=use.snapshot.kind_name if use else "",
         names=tuple(map(_name, use.names)) if use else (),
-        holders=tuple(map(_holder, use.holders)) if use else (),
+        holders=tuple(map(holder_words, use.holders)) if use else (),
         need=use.need.value if use else "",
         state=device.state_name if device else "",
         users=users,
@@ -91,5 +91,6 @@ def _name(resource: ContainerdResource) -> str:
     return f"{resource.namespace}/{resource.name}"
 
 
-def _holder(resource: ContainerdResource) -> str:
+def holder_words(resource: ContainerdResource) -> str:
+    """Return the kind and the name of what needs a snapshot."""
     return f"{resource.kind.value} {_name(resource)}"

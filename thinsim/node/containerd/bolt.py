@@ -10,19 +10,15 @@ damaged file is limited by its size.
 """
 
 import os
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from thinsim.node.containerd.bolt_copy import BoltCopy, Pread, copy_database
 from thinsim.node.containerd.bolt_meta import FIRST_DATA_PAGE
-from thinsim.node.containerd.bolt_page import HEADER, HEADER_SIZE, BoltPage, PageKind
+from thinsim.node.containerd.bolt_page import BUCKET, HEADER, HEADER_SIZE, BoltPage, PageKind
+from thinsim.node.containerd.bolt_unused import LeafItems, unused_leaves
 from thinsim.node.containerd.errors import DatabasePlace
-
-BUCKET: Final = struct.Struct("=QQ")
-"""The form of a bucket in its value: the page of its root, and its sequence."""
 
 
 @dataclass(slots=True)
@@ -45,6 +41,8 @@ class BoltDatabase:
     """The number of the transaction (bbolt: txid)."""
     passed_over: str
     """The fault of the other meta page, or empty. With a fault, a newer transaction may be lost."""
+    unused: Sequence[LeafItems] = ()
+    """The items of leaf pages that no bucket uses any more."""
 
 
 def read_database(path: Path, pread: Pread = os.pread) -> BoltDatabase:
@@ -54,12 +52,14 @@ def read_database(path: Path, pread: Pread = os.pread) -> BoltDatabase:
     file.
     """
     copy = copy_database(path, pread)
-    return BoltDatabase(path, buckets_of(copy), copy.meta.transaction, copy.passed_over)
-
-
-def buckets_of(copy: BoltCopy) -> BoltBucket:
-    """Return the root bucket of *copy*, with all buckets in it. DamagedDatabaseError if a page is damaged."""
     pages = _Pages(copy)
+    root = _buckets_of(copy, pages)
+    unused = tuple(unused_leaves(copy, pages.seen))
+    return BoltDatabase(path, root, copy.meta.transaction, copy.passed_over, unused)
+
+
+def _buckets_of(copy: BoltCopy, pages: "_Pages") -> BoltBucket:
+    """Return the root bucket of *copy*, with all buckets in it. DamagedDatabaseError if a page is damaged."""
     root = BoltBucket(copy.meta.sequence)
     pending = [(root, pages.page(copy.meta.root, "the root bucket"))]
     while pending:
@@ -95,7 +95,8 @@ class _Pages:
         self._size = copy.meta.page_size
         self._count = copy.meta.high_water_mark
         self._content = memoryview(copy.content)
-        self._seen: set[int] = set()
+        self.seen: set[int] = set()
+        """The numbers of the pages that were returned, with their overflow pages."""
 
     def page(self, number: int, pointer: str) -> BoltPage:
         """Return page *number*, a branch or leaf page that *pointer* names."""
@@ -111,9 +112,9 @@ class _Pages:
         if end > self._count:
             raise place.damaged(f"it has {overflow} overflow pages, and the last page is {self._count - 1}")
         for each in range(number, end):
-            if each in self._seen:
+            if each in self.seen:
                 raise place.damaged(f"page {each} is reached a second time, from {pointer}")
-            self._seen.add(each)
+            self.seen.add(each)
         page = BoltPage.decode(self._content[start : end * self._size], place, number)
         if page.kind not in (PageKind.BRANCH, PageKind.LEAF):
             raise place.damaged(

@@ -20,6 +20,8 @@ BRANCH_ELEMENT = struct.Struct("=IIQ")
 """The element of a branch page: distance, size of the key, page of the child."""
 LEAF_ELEMENT = struct.Struct("=IIII")
 """The element of a leaf page: flags, distance, size of the key, size of the value."""
+BUCKET = struct.Struct("=QQ")
+"""The form of a bucket in its value: the page of its root, and its sequence."""
 BUCKET_FLAG = 1
 """The flag of a leaf element whose value is a bucket."""
 

@@ -8,7 +8,7 @@ containerd keeps each plugin's files in a directory with the plugin's name below
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from thinsim.errors import EnvironmentLacksError, InvalidValueError
 from thinsim.node.containerd.bolt import BoltDatabase, read_database
 from thinsim.node.containerd.bolt_copy import newest_transaction
 from thinsim.node.containerd.errors import ChangingDatabaseError
+from thinsim.node.containerd.former_records import FormerRecords, former_records
 from thinsim.node.containerd.namespace_records import ContainerdMetadata, metadata_of
 from thinsim.node.containerd.pool_records import RecordedPool, pool_of
 from thinsim.node.containerd.snapshot_records import BackendSnapshot, snapshots_of
@@ -53,6 +54,8 @@ class ContainerdRecords:
     pool: RecordedPool
     passed_over: tuple[str, ...]
     """The faults of meta pages that were passed over, each with its file."""
+    former: FormerRecords = field(default_factory=FormerRecords)
+    """The records that were removed, as far as the files still show them."""
 
 
 def find_databases(
@@ -120,6 +123,7 @@ def _records(metadata: BoltDatabase, snapshots: BoltDatabase, pool: BoltDatabase
         dict(snapshots_of(snapshots)),
         pool_of(pool),
         tuple(each.passed_over for each in (metadata, snapshots, pool) if each.passed_over),
+        former_records(metadata, snapshots, pool),
     )
 
 

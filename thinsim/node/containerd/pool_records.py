@@ -83,13 +83,13 @@ def pool_of(database: BoltDatabase) -> RecordedPool:
                 database.path, f"it has no bucket {missing}, so it is not the database of a devmapper pool"
             )
         return RecordedPool({}, {}, 0)
-    found = [_device(key, value, devices.place) for key, value in devices.bucket.values.items()]
+    found = [device_of(key, value, devices.place.within(key)) for key, value in devices.bucket.values.items()]
     uses = (_thin_id(key, value, thin_ids.place) for key, value in thin_ids.bucket.values.items())
     return RecordedPool({each.name: each for each in found}, dict(sorted(uses)), thin_ids.bucket.sequence)
 
 
-def _device(key: bytes, value: bytes, devices: DatabasePlace) -> RecordedDevice:
-    place = devices.within(key)
+def device_of(key: bytes, value: bytes, place: DatabasePlace) -> RecordedDevice:
+    """Return the device *key*, whose record is *value*. DamagedDatabaseError names *place*."""
     try:
         document = json.loads(value)
     except (ValueError, RecursionError):

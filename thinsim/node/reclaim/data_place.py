@@ -13,16 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fuse_backing.allocation import Range, allocated_ranges
-from fuse_backing.mounts import FSTYPE, mounts
+from fuse_backing.allocation import Range
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
-from thinsim.block import loop
-from thinsim.block.kernel_view import discard_limits, sysfs
+from thinsim.block.kernel_view import discard_limits
 from thinsim.block.linux import BLKDISCARD
 from thinsim.errors import ConflictError, EnvironmentLacksError
-
-_LOOP_MAJOR = 7
-_NO_MAP = "only a loop device has a file whose map shows it"
+from thinsim.node.reclaim.data_file import DataFile, attached_file, file_below, find_data_file
 
 
 class SpaceFreer(Protocol):
@@ -41,28 +37,6 @@ class SpaceFreer(Protocol):
 
     def close(self) -> None:
         """Close the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """A `DataFile` is the file below a loop device, by its path on the host's own file system."""
-
-    path: Path
-    offset: int
-    """The first byte that the loop device shows."""
-
-    def allocated(self, size: int) -> list[Range]:
-        """Return the allocated ranges, as bytes of the data device of *size* bytes. ``OSError``."""
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            found = allocated_ranges(fd, self.offset, size)
-        finally:
-            os.close(fd)
-        return [(start - self.offset, end - self.offset) for start, end in found]
-
-    def held(self) -> int:
-        """Return the bytes that the host holds for the whole file, as ``st_blocks`` counts them."""
-        return self.path.stat().st_blocks * 512
 
 
 class DevicePunches:
@@ -123,12 +97,12 @@ class PoolData:
         self.freer.close()
 
 
-def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData:
+async def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData:
     """Return the place of an active pool's data *device*.
 
     EnvironmentLacksError if neither the device nor a file below it takes discards, or without permission.
     """
-    file, why = file_below(device)
+    file, why = await find_data_file(device)
     try:
         return PoolData(device, size, _freer(device, file, block_bytes), file, why)
     except PermissionError as error:
@@ -151,41 +125,7 @@ def place_of_image(path: Path, size: int) -> PoolData:
 
 def _freer(device: Path, file: DataFile | None, block_bytes: int) -> SpaceFreer:
     limits = discard_limits(device)
-    if file is not None and (not limits.max_bytes or limits.granularity > block_bytes):
+    is_loop = file is not None and not file.parts
+    if file is not None and is_loop and (not limits.max_bytes or limits.granularity > block_bytes):
         return FilePunches(attached_file(device), file.offset)
     return DevicePunches(device)
-
-
-def file_below(device: Path) -> tuple[DataFile | None, str]:
-    """Return the file below a loop device on the host's file system, or None and the reason.
-
-    For a file of a backing store, that is the file of the store's directory.
-    """
-    if os.major(device.stat().st_rdev) != _LOOP_MAJOR:
-        return None, f"{device} is no loop device: {_NO_MAP}"
-    path = attached_file(device)
-    node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        attached = loop.file_of(node)
-    finally:
-        os.close(node)
-    try:
-        found = path.stat()
-    except OSError as error:
-        return None, f"{path} below {device} can't be found: {error.strerror}"
-    if (found.st_dev, found.st_ino) != attached[:2]:
-        return None, f"{path} is not the file below {device}: it is in another mount namespace, or deleted"
-    return DataFile(_on_host(path), attached.offset), ""
-
-
-def attached_file(device: Path) -> Path:
-    """Return the path of the file below a loop device, as the kernel names it."""
-    return Path(sysfs(device, "loop/backing_file"))
-
-
-def _on_host(path: Path) -> Path:
-    """Return the host's file for a file of a backing store, and any other path as it is."""
-    for mount in mounts():
-        if mount.fstype == FSTYPE and path.is_relative_to(mount.mountpoint):
-            return Path(mount.source) / path.relative_to(mount.mountpoint)
-    return path

@@ -64,7 +64,7 @@ async def reclaim(
     """
     pause = pause_of(pool)
     await require_running(pool.name, pool.dm, pause)
-    place = place_of_pool(pool)
+    place = await place_of_pool(pool)
     with closing(place), CommittedMap.on(pool.metadata_device) as committed:
         target = ReclaimTarget(pool.name, pool.dm, pool.block_bytes, pause, committed, place)
         async with guarded(pause) as guard:
@@ -95,7 +95,7 @@ async def promise(pool: NodePool, min_run: int, progress: ReclaimProgress) -> No
     Raises what `reclaim` raises for the pool.
     """
     await require_running(pool.name, pool.dm, pause_of(pool))
-    place = place_of_pool(pool)
+    place = await place_of_pool(pool)
     with closing(place), CommittedMap.on(pool.metadata_device) as committed:
         found = await trio.to_thread.run_sync(
             freed_runs_of, committed, place.allocated, pool.block_bytes, min_run
@@ -122,10 +122,10 @@ async def require_resumed(name: str, pause: PoolPause) -> None:
         )
 
 
-def place_of_pool(pool: NodePool) -> PoolData:
+async def place_of_pool(pool: NodePool) -> PoolData:
     """Return the place of the data of *pool*. EnvironmentLacksError if nothing there takes discards."""
     blocks = pool.table.length // pool.table.block_size
-    return place_of_device(pool.data_device, blocks * pool.block_bytes, pool.block_bytes)
+    return await place_of_device(pool.data_device, blocks * pool.block_bytes, pool.block_bytes)
 
 
 @dataclass(slots=True)
