@@ -312,7 +312,10 @@ class BusyPool:
 
     async def _reload_thin(self) -> None:
         thin = self._chance.choice(self.thins)
-        await self._mapper.dm.load(thin.name, thin_table(thin.thin_id, self._shape.thin_blocks))
+        async with (
+            self._table
+        ):  # a thin table cannot be loaded while the pool is suspended: dm-thin.c, thin_ctr
+            await self._mapper.dm.load(thin.name, thin_table(thin.thin_id, self._shape.thin_blocks))
         async with self._suspended(thin.name):
             pass
 

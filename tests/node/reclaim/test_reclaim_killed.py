@@ -59,11 +59,12 @@ def test_a_reclaim_that_is_stopped_within_a_pause_is_killed(pool: LivePool) -> N
                 assert process.poll() is None
                 time.sleep(pool.random.uniform(0, 0.05))
                 process.send_signal(signal.SIGSTOP)
-            assert soon(lambda: process.poll() is not None, _BOUND)
+            _, errors = process.communicate(timeout=60)  # until the guard has ended as well
         finally:
             killed_process_group(process)
     assert process.returncode == -signal.SIGKILL
-    assert soon(lambda: not pool.is_suspended(), _BOUND)
+    assert "so its guard killed the reclaim and resumed the pool" in errors
+    assert not pool.is_suspended()
     pool.verify()
     pool.assert_sound()
 

@@ -26,6 +26,10 @@ _MESSAGE = 64
 _SETTLED = 1.0
 """Seconds for which the pool must run: a suspend that the reclaim had asked for may still be in progress."""
 _LOOK = 0.02
+_TOO_LONG = (
+    "thinsim: a pause of the pool took longer than {:.1f} s, so its guard killed the reclaim and resumed the pool; "
+    "what was freed stays freed. Run it again when the machine is less busy, or with a longer --pause"
+)
 
 
 def main(words: Sequence[str]) -> int:
@@ -44,11 +48,13 @@ async def _guard(connection: socket.socket, process: int, pause: PoolPause) -> i
     _send(connection, READY)
     while announced := await _message(connection):
         _send(connection, ARMED)
-        with trio.move_on_after(float(announced)):
+        with trio.move_on_after(float(announced)) as limit:
             if await _message(connection) == RESUMED:
                 continue
         await _end_of(process)
         await _resume(pause)
+        if limit.cancelled_caught:
+            print(_TOO_LONG.format(float(announced)), file=sys.stderr)
         return 1
     return 0
 
