@@ -34,7 +34,7 @@ class DropInMachine:
 
     def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, env=self.environment, capture_output=True, text=True, input=stdin, check=False, timeout=60
+            words, env=self.environment, capture_output=True, text=True, input=stdin, check=False, timeout=600
         )
 
     def dmsetup(self, *words: str, stdin: str = "") -> str:

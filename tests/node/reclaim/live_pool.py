@@ -23,7 +23,7 @@ from thinsim.dm.standing.places import Places
 BLOCK = 65536
 THIN_BLOCKS = 1024
 _AT_ONCE = 16
-PATIENCE = 60.0
+PATIENCE = 600.0
 KERNEL, EMULATED = "kernel", "emulated"
 EACH_KIND = (
     pytest.param(EMULATED, marks=pytest.mark.rig),

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.node.reclaim.live_pool import BLOCK, LivePool, killed_process_group
+from tests.node.reclaim.live_pool import BLOCK, PATIENCE, LivePool, killed_process_group
 
 pytestmark = pytest.mark.extents
 
@@ -105,7 +105,7 @@ def test_an_interrupt_shows_what_was_freed_and_leaves_the_pool_running(pool: Liv
             while pool.held() > 560 * BLOCK:
                 assert process.poll() is None
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=PATIENCE)
         finally:
             killed_process_group(process)
     assert process.returncode == 130, errors

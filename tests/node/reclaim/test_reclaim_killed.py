@@ -7,14 +7,12 @@ import time
 import psutil
 import pytest
 
-from tests.node.reclaim.live_pool import LivePool, killed_process_group, soon
+from tests.node.reclaim.live_pool import PATIENCE, LivePool, killed_process_group, soon
 
 pytestmark = pytest.mark.extents
 
 _GUARD = "thinsim.node.reclaim.guard_process"
 _SUSPENDED_MOST_OF_THE_TIME = ("--pause", "5ms", "--share", "90", "--rate", "8M")
-_BOUND = 5.0
-"""Seconds within which a pool must run again, on a slow machine."""
 
 
 def guards() -> list[psutil.Process]:
@@ -39,7 +37,7 @@ def test_the_pool_runs_after_a_kill_at_any_moment(pool: LivePool, moments: int) 
                 suspended += pool.is_suspended()
             finally:
                 killed_process_group(process)
-        assert soon(lambda: not pool.is_suspended(), _BOUND)
+        assert soon(lambda: not pool.is_suspended())
         assert soon(lambda process=process: not guards_of(process))  # type: ignore[misc]
         pool.write(2, 1000)
     print(f"{suspended} of {moments} kills found the pool suspended")
@@ -59,7 +57,7 @@ def test_a_reclaim_that_is_stopped_within_a_pause_is_killed(pool: LivePool) -> N
                 assert process.poll() is None
                 time.sleep(pool.random.uniform(0, 0.05))
                 process.send_signal(signal.SIGSTOP)
-            _, errors = process.communicate(timeout=60)  # until the guard has ended as well
+            _, errors = process.communicate(timeout=PATIENCE)  # until the guard has ended as well
         finally:
             killed_process_group(process)
     assert process.returncode == -signal.SIGKILL
@@ -76,7 +74,7 @@ def test_without_its_guard_a_reclaim_ends_and_discards_no_more(pool: LivePool) -
             assert soon(pool.is_suspended)
             [guard] = guards_of(process)
             guard.kill()
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=PATIENCE)
         finally:
             killed_process_group(process)
     assert process.returncode == 1

@@ -27,8 +27,8 @@ _SETTLED = 1.0
 """Seconds for which the pool must run: a suspend that the reclaim had asked for may still be in progress."""
 _LOOK = 0.02
 _TOO_LONG = (
-    "thinsim: a pause of the pool took longer than {:.1f} s, so its guard killed the reclaim and resumed the pool; "
-    "what was freed stays freed. Run it again when the machine is less busy, or with a longer --pause"
+    "thinsim: a pause of the pool took longer than {:.1f} s, so its guard killed the reclaim and resumed the "
+    "pool; what was freed stays freed. Run it again when the machine is less busy, or with a longer --pause"
 )
 
 
