@@ -55,7 +55,7 @@ def main(rounds: int, mebibytes: int, directory: Path | None, json_path: Path | 
     longest = statistics.median(taken[RECLAIM]["longest_pause"])
     click.echo(f"the longest pause of a reclaim: {longest * 1000:.0f} ms (median of the rounds)")
     if json_path is not None:
-        json_path.write_text(json.dumps(taken) + "\n")
+        json_path.write_text(json.dumps({"size": mebibytes * MIB, "taken": taken}) + "\n")
 
 
 def _ratio(mine: list[float], others: list[float]) -> float:

@@ -22,6 +22,9 @@ STAGES = {
             CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
         ),
     ),
+    "evidence/reclaim.md": PageStage(
+        cases=(CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),),
+    ),
     "evidence/containerd-suspend.md": PageStage(
         cases=(CommandCase("dmsetup suspend disk", status=1),),
         finish="umount mnt\nthinsim env dmsetup remove disk\nthinsim pool remove demo; thinsim dm stop",
@@ -47,4 +50,5 @@ EXEMPT = (
     Exempt("evidence/data-plane.md", "make bench-", CLONE, NIGHTLY),
     Exempt("evidence/data-plane.md", ".venv/bin/python -m benchmarks.thin_guest", GUEST, NIGHTLY),
     Exempt("evidence/data-plane.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
+    Exempt("evidence/reclaim.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
 )

@@ -13,6 +13,7 @@ from tools import (
     containerd_versions_page,
     crashes_page,
     data_plane_page,
+    reclaim_page,
     verdict_rates_page,
 )
 from tools.evidence_pages import DATA, EVIDENCE, Measured, filled, measured_now
@@ -41,6 +42,11 @@ def test_the_page_of_verdict_rates_is_what_its_generator_makes() -> None:
 def test_the_page_of_the_data_plane_is_what_its_generator_makes() -> None:
     page = data_plane_page.page(data_plane_page.kept())
     assert (EVIDENCE / "data-plane.md").read_text() == page, "run `make data-plane-page`"
+
+
+def test_the_page_of_the_reclaim_is_what_its_generator_makes() -> None:
+    page = reclaim_page.page(Measured.read(reclaim_page.KEPT))
+    assert (EVIDENCE / "reclaim.md").read_text() == page, "run `python -m tools.reclaim_page`"
 
 
 def test_the_page_of_containerd_versions_is_what_its_generator_makes() -> None:
