@@ -1,6 +1,6 @@
 """`Ledger` records every hole punch, zero range, truncation and injected fault.
 
-It knows files only by name. A ring keeps the last events; totals are never lost. A subscriber is a position
+It knows files only by path. A ring keeps the last events; totals are never lost. A subscriber is a position
 in the same ring, so recording an event costs the same however many subscribers there are and however slow
 they are. A subscriber that falls behind by more than the ring learns how many events it missed.
 """
@@ -34,7 +34,7 @@ class Ledger:
     Names are kept here, the numbers in C (``account``, ``native/account/account.h``). Punches that are served
     without Python go straight to ``account``. Use a ledger from one thread; only ``events`` may be called
     from any thread. With subscribers that thread must be trio's, and ``watch`` must run. Memory is bounded:
-    the ring, and the first 16383 file names, of which the first 1024 with an event have a histogram by
+    the ring, and the first 16383 paths, of which the first 1024 with an event have a histogram by
     offset.
     """
 
@@ -45,7 +45,7 @@ class Ledger:
 
         self.account = native.Account(capacity)
         self.most_names = native.MOST_FILES - 1
-        """Number of file names that the ledger keeps, without OTHER_FILES."""
+        """Number of paths that the ledger keeps, without OTHER_FILES."""
         self._names: list[str] = []
         self._indices: dict[str, int] = {}
         self._waiting = trio.lowlevel.ParkingLot()
@@ -68,7 +68,7 @@ class Ledger:
 
     @property
     def totals_by_file(self) -> dict[str, Totals]:
-        """Return the sums for each file that has events, by its name at the time of the event."""
+        """Return the sums for each file that has events, by its path at the time of the event."""
         sums = {name: Totals(*self.account.file_totals(index)) for name, index in self._indices.items()}
         return {name: totals for name, totals in sums.items() if totals.events}
 

@@ -109,6 +109,6 @@ async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope
 
 
 def _allow_open_files() -> None:
-    # ``inodes`` holds each file open that the kernel remembers.
+    # ``inodes`` may hold each file open that the kernel remembers.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
