@@ -301,9 +301,7 @@ def without_fsetid(action: Callable[[], object]) -> None:
     child = os.fork()
     if child == 0:
         header = ctypes.create_string_buffer((0x20080522).to_bytes(4, "little") + bytes(4), 8)
-        sets = (
-            ctypes.c_uint32 * 6
-        )()  # effective, permitted, inheritable; then again
+        sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then again
         failed = ctypes.CDLL(None).capget(header, sets)
         sets[0] &= ~(1 << CAP_FSETID)
         failed |= ctypes.CDLL(None).capset(header, sets)
