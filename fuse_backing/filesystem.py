@@ -21,13 +21,13 @@ from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.changes import AllocationChanges, recorded_as
 from fuse_backing.descriptor_calls import path_of
 from fuse_backing.faults import FaultKind, Operation
+from fuse_backing.host_tree import check_name, is_regular
 from fuse_backing.injection import Injector
 from fuse_backing.inode import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.name_tree import NameTree, creating_as
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
-from fuse_backing.tree_walk import check_name, is_regular
 
 # Without O_APPEND: the kernel sends the offset, which Linux's pwrite would ignore. Without O_DIRECT: buffers
 # are not aligned. Without O_TRUNC: truncation is separate, since the ledger must record the bytes it frees.
@@ -67,7 +67,7 @@ class BackingFileSystem(NameTree):
 
     def open_host_file(self, path: str) -> int:
         """Open a served file to read its extents; the caller closes the descriptor. Raises OSError."""
-        place = self._inodes.walk.open_path(os.fsencode(path))
+        place = self._inodes.tree.open_path(os.fsencode(path))
         try:
             if not is_regular(place):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -78,7 +78,7 @@ class BackingFileSystem(NameTree):
     def has_file(self, path: str) -> bool:
         """Return whether the store has a regular file at *path*."""
         try:
-            place = self._inodes.walk.open_path(os.fsencode(path))
+            place = self._inodes.tree.open_path(os.fsencode(path))
         except OSError:
             return False
         try:
@@ -88,7 +88,7 @@ class BackingFileSystem(NameTree):
 
     def served_files(self) -> Iterator[str]:
         """Yield the paths of the regular files. Raises OSError."""
-        return self._inodes.walk.regular_files()
+        return self._inodes.tree.regular_files()
 
     def close(self) -> None:
         """Close all files that the kernel had open or remembered at the end of the session."""

@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterable
 
 from fuse_backing.descriptor_calls import handle_of, open_handle
+from fuse_backing.host_tree import HostTree
 from fuse_backing.inode import Inode
-from fuse_backing.tree_walk import TreeWalk
 
 ROOT_NUMBER = 1
 MOST_DESCRIPTORS = 1024
@@ -33,7 +33,7 @@ class InodeTable:
     def __init__(
         self, directory_fd: int, *, use_handles: bool = True, most_descriptors: int = MOST_DESCRIPTORS
     ) -> None:
-        self.walk = TreeWalk(directory_fd)
+        self.tree = HostTree(directory_fd)
         self._mount = directory_fd
         self.has_handles = use_handles and _handles_work(directory_fd)
         """True if known files have handles."""
@@ -71,11 +71,11 @@ class InodeTable:
         """
         directory = self.descriptor(parent)
         try:
-            fd = self.walk.open_entry(directory, name)
+            fd = self.tree.open_entry(directory, name)
         except OSError as error:
             if not self._made_room(error):
                 raise
-            fd = self.walk.open_entry(self.descriptor(parent), name)
+            fd = self.tree.open_entry(self.descriptor(parent), name)
         try:
             status = os.fstat(fd)
             handle = handle_of(fd) if self.has_handles else None
@@ -96,7 +96,7 @@ class InodeTable:
     def known(self, parent: Inode, name: bytes) -> Inode | None:
         """Return the known inode of an entry, None if the entry is unknown or missing. Raises OSError."""
         try:
-            fd = self.walk.open_entry(self.descriptor(parent), name)
+            fd = self.tree.open_entry(self.descriptor(parent), name)
         except FileNotFoundError:
             return None
         try:

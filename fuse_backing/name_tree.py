@@ -15,9 +15,9 @@ import pyfuse3
 from fuse_backing.descriptor_calls import change_owner, link_file, path_of, set_file_group
 from fuse_backing.directory_listings import DirectoryListings
 from fuse_backing.file_attributes import entry_of
+from fuse_backing.host_tree import check_name
 from fuse_backing.inode import Inode
 from fuse_backing.system_calls import renameat2
-from fuse_backing.tree_walk import check_name
 
 _RENAMES = pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE
 

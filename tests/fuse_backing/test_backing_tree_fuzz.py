@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuse_backing.backing_store import Store
-from tests.fuse_backing.tree_operations import RandomOperations, Subject, tree
+from tests.fuse_backing.tree_operations import OperatedDirectory, RandomOperations, tree
 
 pytestmark = pytest.mark.rig
 
@@ -18,7 +18,7 @@ def compare(store: Store, plain: Path, seed: int, operations: int) -> None:
     plain.mkdir()
     plain.chmod(os.stat(store.directory).st_mode & 0o7777)  # noqa: PTH116
     random = RandomOperations(seed)
-    served, oracle = Subject(store.mountpoint), Subject(plain)
+    served, oracle = OperatedDirectory(store.mountpoint), OperatedDirectory(plain)
     done: list[str] = []
     try:
         for number in range(operations):

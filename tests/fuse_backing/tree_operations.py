@@ -21,7 +21,7 @@ FLAGS = (os.O_RDONLY, os.O_RDWR, os.O_WRONLY, os.O_RDWR | os.O_TRUNC, os.O_RDWR 
 BLOCK = 4096
 _SLOTS = 4
 
-Step = Callable[["Subject"], object]
+_Step = Callable[["OperatedDirectory"], object]
 
 
 def acl(*entries: tuple[int, int, int]) -> bytes:
@@ -37,8 +37,8 @@ ACLS = (
 )
 
 
-class Subject:
-    """A `Subject` is a directory in which the operations are done, with its open files."""
+class OperatedDirectory:
+    """An `OperatedDirectory` is a directory in which the operations are done, with its open files."""
 
     def __init__(self, root: Path) -> None:
         self.root = os.fsencode(root)
@@ -58,7 +58,7 @@ class Subject:
                 os.close(fd)
             self.slots[slot] = -1
 
-    def outcome(self, step: Step) -> object:
+    def outcome(self, step: _Step) -> object:
         """Do a step; return its result, or its errno."""
         try:
             return step(self)
@@ -107,7 +107,7 @@ def tree(root: Path) -> dict[bytes, object]:
 
 
 class RandomOperations:
-    """A `RandomOperations` draws steps from a seed; a step does the same in each `Subject`."""
+    """A `RandomOperations` draws steps from a seed; a step does the same in each `OperatedDirectory`."""
 
     def __init__(self, seed: int) -> None:
         self._draw = random.Random(seed)
@@ -115,7 +115,7 @@ class RandomOperations:
             getattr(self, name) for name in sorted(vars(RandomOperations)) if name.startswith("step_")
         ]
 
-    def next(self) -> tuple[str, Step]:
+    def next(self) -> tuple[str, _Step]:
         """Return the next step with a description."""
         kind = self._draw.choice(self._kinds)
         step, *arguments = kind()
@@ -134,7 +134,7 @@ class RandomOperations:
     def step_mkdir(self) -> tuple[Any, ...]:
         path, mode, mask = self._path(), self._draw.choice(MODES), self._draw.choice((0, 0o22, 0o77))
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             before = os.umask(mask)
             try:
                 return os.mkdir(subject.at(path), mode)
@@ -154,7 +154,7 @@ class RandomOperations:
         flags |= self._draw.choice((0, os.O_CREAT, os.O_CREAT, os.O_CREAT | os.O_EXCL)) | os.O_NONBLOCK
         mode, mask = self._draw.choice(MODES), self._draw.choice((0, 0o22, 0o77))
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             if subject.slots[slot] != -1:
                 os.close(subject.slots[slot])
                 subject.slots[slot] = -1
@@ -187,7 +187,7 @@ class RandomOperations:
     def step_punch(self) -> tuple[Any, ...]:
         slot, offset, mode = self._slot(), self._offset(), self._draw.choice((3, 3, 1, 0, 17))
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             number = host_fallocate(subject.fd(slot), mode, offset, 2 * BLOCK)
             return number, os.fstat(subject.fd(slot)).st_size
 
@@ -201,7 +201,7 @@ class RandomOperations:
     def step_copy(self) -> tuple[Any, ...]:
         source, target, offset = self._slot(), self._slot(), self._offset()
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             return os.copy_file_range(
                 subject.fd(source), subject.fd(target), 2 * BLOCK, offset, offset + BLOCK
             )
@@ -247,7 +247,7 @@ class RandomOperations:
     def step_socket(self) -> tuple[Any, ...]:
         name = self._draw.choice(NAMES[:3])
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             with socket.socket(socket.AF_UNIX) as listener:
                 here = os.open(".", os.O_PATH)
                 os.chdir(subject.root)
@@ -278,7 +278,7 @@ class RandomOperations:
         path, follow = self._path(), self._draw.choice((True, False))
         times = (self._draw.randrange(1 << 60), self._draw.randrange(1 << 60))
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             os.utime(subject.at(path), ns=times, follow_symlinks=follow)
             return os.stat(subject.at(path), follow_symlinks=follow).st_mtime_ns
 
@@ -302,7 +302,7 @@ class RandomOperations:
         path, follow = self._path(), self._draw.choice((True, False))
         name = self._draw.choice((*ATTRIBUTES, b"system.posix_acl_access"))
 
-        def step(subject: Subject) -> object:
+        def step(subject: OperatedDirectory) -> object:
             names = sorted(os.listxattr(subject.at(path), follow_symlinks=follow))
             return names, os.getxattr(subject.at(path), name, follow_symlinks=follow)
 

@@ -1,4 +1,4 @@
-"""`TreeWalk` opens files of a directory tree by name, and never leaves the tree.
+"""`HostTree` opens files of a directory tree by name, and never leaves the tree.
 
 It follows no symbolic link, and enters no other file system: a mountpoint in the tree is EXDEV.
 """
@@ -14,8 +14,8 @@ _OPEN = os.O_PATH | os.O_NOFOLLOW
 _NO_OPENAT2 = frozenset({errno.ENOSYS, errno.EPERM})
 
 
-class TreeWalk:
-    """A `TreeWalk` opens what is below the directory open as *root*, which its opener closes."""
+class HostTree:
+    """A `HostTree` opens what is below the directory open as *root*, which its opener closes."""
 
     def __init__(self, root: int) -> None:
         self.root = root
