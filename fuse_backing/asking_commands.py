@@ -143,7 +143,7 @@ def reset(mountpoint: Path | None, control: Path | None) -> None:
 def events(
     mountpoint: Path | None, control: Path | None, follow: bool, since: int, file: str, as_json: bool
 ) -> None:
-    """List hole punches, zero ranges, truncations and faults.
+    """List hole punches, zero ranges, truncations, releases of removed files and faults.
 
     MOUNTPOINT is not needed while only one server runs.
     """

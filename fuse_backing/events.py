@@ -13,9 +13,10 @@ from fuse_backing.faults import FaultKind, Operation
 
 @dataclass(frozen=True, slots=True)
 class LedgerEvent:
-    """A `LedgerEvent` records a hole punch, zero range, truncation, or request that a planned fault struck.
+    """A `LedgerEvent` records a change that can free space, or a request that a planned fault struck.
 
-    Sizes and offsets are bytes.
+    Such changes are hole punches, zero ranges, truncations and releases of removed files. Sizes and offsets
+    are bytes.
     """
 
     sequence: int
@@ -29,9 +30,9 @@ class LedgerEvent:
     mode: int
     """The mode that fallocate(2) was called with."""
     offset: int
-    """The first byte of the range; of a truncation the new size."""
+    """The first byte of the range; of a truncation the new size, of a release 0."""
     length: int
-    """The length of the range; of a truncation the bytes that were cut off."""
+    """The length of the range; of a truncation the bytes that were cut off, of a release the file's size."""
     allocated: int
     """Bytes of the range that were allocated before."""
     freed: int

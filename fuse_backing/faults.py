@@ -57,6 +57,8 @@ class Operation(StrEnum):
     FSYNC = "fsync"
     TRUNCATE = "truncate"
     """A truncation is recorded, but no planned fault strikes it."""
+    RELEASE = "release"
+    """The removal of a file that frees its space is recorded, but no planned fault strikes it."""
 
 
 class FaultKind(StrEnum):
@@ -78,7 +80,7 @@ class FaultKind(StrEnum):
     """A request is done later if the requests before it have used up the rate."""
 
 
-STRUCK = tuple(operation for operation in Operation if operation is not Operation.TRUNCATE)
+STRUCK = tuple(each for each in Operation if each not in (Operation.TRUNCATE, Operation.RELEASE))
 """The operations that a planned fault can strike."""
 
 _OPERATIONS_OF = {

@@ -41,11 +41,13 @@ class FileAttributes(FileOperations):
             if inode is None:
                 continue
             self._shortcut.forgotten(inode)
+            removed = inode.pins > 0 and inode.kind == stat.S_IFREG
+            path = inode.path if removed else ""
             fd = self._inodes.take_out(inode)
             if fd == -1:
                 continue
-            if os.fstat(fd).st_nlink == 0:  # the host frees its blocks now, which can take long
-                await trio.to_thread.run_sync(os.close, fd)
+            if removed and os.fstat(fd).st_nlink == 0:
+                await self._released(path, fd)
             else:
                 os.close(fd)
 
@@ -112,6 +114,10 @@ class FileAttributes(FileOperations):
         for field in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
             setattr(stats, f"f_{field}", getattr(host, f"f_{field}"))
         return stats
+
+    async def _released(self, path: str, fd: int) -> None:
+        """Close the descriptor of a regular file without a name: the host then frees the file's space."""
+        await trio.to_thread.run_sync(os.close, fd)
 
     async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
         raise NotImplementedError

@@ -26,6 +26,7 @@ from fuse_backing.injection import Injector
 from fuse_backing.inode import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.name_tree import NameTree, creating_as
+from fuse_backing.releases import SpaceReleases
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
@@ -63,6 +64,7 @@ class BackingFileSystem(NameTree):
         self._accounting = accounting
         self._injector = injector
         self._changes = AllocationChanges(accounting, ledger, shortcut)
+        self._releases = SpaceReleases(accounting, ledger)
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
 
     def open_host_file(self, path: str) -> int:
@@ -206,6 +208,9 @@ class BackingFileSystem(NameTree):
             await self._changes.truncate(inode, fd, size)
         finally:
             os.close(fd)
+
+    async def _released(self, path: str, fd: int) -> None:
+        await self._releases.release(path, fd)
 
     def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
         pinned = False

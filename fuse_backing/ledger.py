@@ -1,4 +1,4 @@
-"""`Ledger` records every hole punch, zero range, truncation and injected fault.
+"""`Ledger` records every hole punch, zero range, truncation, release and injected fault.
 
 It knows files only by path. A ring keeps the last events; totals are never lost. A subscriber is a position
 in the same ring, so recording an event costs the same however many subscribers there are and however slow

@@ -46,6 +46,7 @@ async def serve(
     ExceptionGroup if a task raised it).
     """
     io_flusher = become_io_flusher()  # before any other thread exists
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would report that somebody wants a lease (``releases``)
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
     _allow_open_files()

@@ -90,12 +90,13 @@ def test_a_removed_file_has_its_history(store: Store) -> None:
     control = ("--control", store.control)
     punch(store, "disk")
     store.file("disk").unlink()
+    assert [event.file for event in store.releases(1)] == ["disk"]
     drawn = run_command("histogram", "--file", "disk", *control).stdout.splitlines()
     assert drawn[0] == "file disk is no longer in the store; the ledger has its events"
     assert drawn[1].startswith("freed bytes by offset")
     show = f"fuse-backing histogram {store.mountpoint} --file disk"
     assert refused("map", store.file("disk"), *control) == (
-        f"{store.mountpoint}: the store no longer has the file 'disk'; to see its 1 event, run: {show}"
+        f"{store.mountpoint}: the store no longer has the file 'disk'; to see its 2 events, run: {show}"
     )
 
 

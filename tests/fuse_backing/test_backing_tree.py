@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from fuse_backing.errors import ControlError
+from fuse_backing.faults import Operation
 from fuse_backing.store_client import StoreClient
 from fuse_backing.system_calls import renameat2
 from tests.fuse_backing.backing_store import DEADLINE, Store, discard, host_fallocate, names_in, run_command
@@ -73,8 +74,10 @@ def test_punches_are_recorded_under_the_path_at_their_time(store: Store) -> None
         store.file("other/kept/b").unlink()
         punch(file.fileno(), 4 * BLOCK)
     paths = ["images/a", "images/b", "kept/b", "other/kept/b", "other/kept/b"]
-    assert [event.file for event in store.events()] == paths
-    assert all(event.freed == BLOCK for event in store.events())
+    punches = [event for event in store.events() if event.operation is Operation.PUNCH]
+    assert [event.file for event in punches] == paths
+    assert all(event.freed == BLOCK for event in punches)
+    assert [(event.file, event.freed) for event in store.releases(1)] == [("other/kept/b", 3 * BLOCK)]
 
 
 @rig
