@@ -48,11 +48,16 @@ class Ledger:
         """Number of paths that the ledger keeps, without OTHER_FILES."""
         self._names: list[str] = []
         self._indices: dict[str, int] = {}
+        self._uses: dict[int, int] = {}
+        self._free: list[int] = []
         self._waiting = trio.lowlevel.ParkingLot()
 
     def index_of(self, file: str) -> int:
         """Return the number under which events of *file* are recorded in the account."""
         index = self._indices.get(file)
+        if index is None and self._free:
+            index = self._indices[file] = self._free.pop()
+            self._names[index] = file
         if index is None and len(self._names) >= self.most_names:
             file = OTHER_FILES
             index = self._indices.get(file)
@@ -60,6 +65,23 @@ class Ledger:
             index = self._indices[file] = self.account.file()
             self._names.append(file)
         return index
+
+    def begin_use(self, file: str) -> int:
+        """Return the number of *file*, which stays the file's until ``end_use``."""
+        index = self.index_of(file)
+        self._uses[index] = self._uses.get(index, 0) + 1
+        return index
+
+    def end_use(self, index: int) -> None:
+        """Undo one ``begin_use``. The number of a file without events is then free for another file."""
+        self._uses[index] -= 1
+        if self._uses[index]:
+            return
+        del self._uses[index]
+        name = self._names[index]
+        if name != OTHER_FILES and Totals(*self.account.file_totals(index)).events == 0:
+            del self._indices[name]
+            self._free.append(index)
 
     @property
     def totals(self) -> Totals:

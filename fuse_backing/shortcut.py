@@ -56,7 +56,7 @@ class _Known:
     gate: int
     backing: int = 0
     index: int = -1
-    """The file's number in the account, by its path."""
+    """The number of the file's path in the ledger, while the file is open."""
     handles: set[int] = field(default_factory=set)
 
 
@@ -114,10 +114,12 @@ class Shortcut:
         if known is None:
             gate = self._free_gates.pop() if self._free_gates else native.gate_new()
             known = self._known[inode] = _Known(gate)
-        if not known.handles and self.passthrough:
-            known.backing = _register(inode)
+        if not known.handles:
+            known.index = self._ledger.begin_use(inode.path)
+            if self.passthrough:
+                known.backing = _register(inode)
         known.handles.add(handle)
-        self._announce(inode, known, handle)
+        self._announce(known, handle)
 
     def closed(self, inode: Inode, handle: int) -> None:
         """Withdraw a file that is about to be closed; wait for a punch that is running."""
@@ -126,16 +128,23 @@ class Shortcut:
             return
         native.forget(handle)
         known.handles.discard(handle)
-        if not known.handles and known.backing:
+        if known.handles:
+            return
+        self._ledger.end_use(known.index)
+        if known.backing:
             native.backing_close(known.backing)
             known.backing = 0
 
     def renamed(self, inode: Inode) -> None:
         """Record later punches under the inode's new path."""
         known = self._known.get(inode)
-        if known is not None and known.handles and self._ledger.index_of(inode.path) != known.index:
+        if known is None or not known.handles:
+            return
+        before, known.index = known.index, self._ledger.begin_use(inode.path)
+        if known.index != before:
             for handle in known.handles:
-                self._announce(inode, known, handle)
+                self._announce(known, handle)
+        self._ledger.end_use(before)
 
     def directory_moved(self) -> None:
         """Record later punches under the new paths of all open files."""
@@ -196,8 +205,7 @@ class Shortcut:
         """Find the longest latency of each operation from now on."""
         native.restart_longest()
 
-    def _announce(self, inode: Inode, known: _Known, handle: int) -> None:
-        known.index = self._ledger.index_of(inode.path)
+    def _announce(self, known: _Known, handle: int) -> None:
         native.announce(handle, known.gate, known.index, self._unit, known.backing)
 
     def _probe(self, directory_fd: int) -> tuple[bool, str]:
