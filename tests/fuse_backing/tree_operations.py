@@ -196,7 +196,13 @@ class RandomOperations:
     def step_seek(self) -> tuple[Any, ...]:
         slot, offset = self._slot(), self._offset()
         whence = self._draw.choice((os.SEEK_DATA, os.SEEK_HOLE, os.SEEK_END))
-        return (lambda subject: os.lseek(subject.fd(slot), offset, whence)), slot, offset, whence
+
+        def step(subject: OperatedDirectory) -> object:
+            if stat.S_ISDIR(os.fstat(subject.fd(slot)).st_mode):
+                return "a directory"  # its positions are the file system's own
+            return os.lseek(subject.fd(slot), offset, whence)
+
+        return step, slot, offset, whence
 
     def step_copy(self) -> tuple[Any, ...]:
         source, target, offset = self._slot(), self._slot(), self._offset()
