@@ -143,8 +143,9 @@ def reset(mountpoint: Path | None, control: Path | None) -> None:
 def events(
     mountpoint: Path | None, control: Path | None, follow: bool, since: int, file: str, as_json: bool
 ) -> None:
-    """List hole punches, zero ranges, truncations, releases of removed files and faults.
+    """List the changes that free space, and the faults.
 
+    Such changes are hole punches, zero ranges, truncations and releases of removed files.
     MOUNTPOINT is not needed while only one server runs.
     """
     from fuse_backing import display  # noqa: PLC0415
