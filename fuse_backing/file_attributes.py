@@ -65,8 +65,9 @@ class FileAttributes(FileOperations):
     ) -> pyfuse3.EntryAttributes:
         """Change size, mode, owner or times.
 
-        A request without any field is one to clear the bits suid and sgid before a write: with
-        FUSE_HANDLE_KILLPRIV_V2 the kernel leaves that to the server (fs/fuse/dir.c, fuse_setattr).
+        A request without any field is one to clear the bits suid and sgid, before a write or at a chown(2)
+        that keeps the owner: with FUSE_HANDLE_KILLPRIV_V2 the kernel leaves that to the server
+        (fs/fuse/dir.c, fuse_setattr).
         """
         found = self._inodes.get(inode)
         if fields.update_size:
@@ -129,10 +130,10 @@ class FileAttributes(FileOperations):
         return path_of(self._inodes.descriptor(self._inodes.get(number)))
 
     def _clear_privileges(self, inode: Inode) -> None:
-        """Clear suid, and sgid of an executable, as the kernel does before it changes a file's content."""
+        """Clear suid, and sgid of an executable, as the kernel does before a write and at a chown(2)."""
         fd = self._inodes.descriptor(inode)
         mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode) or not mode & _PRIVILEGED:
+        if stat.S_ISDIR(mode) or stat.S_ISLNK(mode) or not mode & _PRIVILEGED:
             return
         kept = mode & ~stat.S_ISUID
         if mode & stat.S_IXGRP:

@@ -297,6 +297,10 @@ def test_suid_and_sgid_are_cleared_by_a_change_of_the_owner(store: Store) -> Non
     store.file("a").chmod(0o6755)
     os.chown(store.file("a"), 7, 7)
     assert stat.S_IMODE(store.host("a").stat().st_mode) == 0o755
+    os.mkfifo(store.file("fifo"))
+    store.file("fifo").chmod(0o4755)
+    os.chown(store.file("fifo"), -1, -1)
+    assert stat.S_IMODE(store.host("fifo").stat().st_mode) == 0o755
 
 
 def without_fsetid(action: Callable[[], object]) -> None:
