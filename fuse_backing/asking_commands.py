@@ -1,6 +1,5 @@
 """These commands of ``fuse-backing`` ask a running server or set the faults that it injects."""
 
-import fnmatch
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,12 +16,14 @@ from fuse_backing.command_options import (
     PATH,
     WatchCommand,
     control_option,
+    file_option,
     since_mount_option,
     watch_option,
 )
 from fuse_backing.errors import FaultPlanError, MountpointError
 from fuse_backing.faults import FaultPlan
 from fuse_backing.near_names import did_you_mean, or_list
+from fuse_backing.path_patterns import matches
 from fuse_backing.statuses import DONE, INTERRUPTED, exit_status_help
 from fuse_backing.store_client import ServerInfo, StoreClient, StoreCounts, StoreLatencies
 
@@ -40,22 +41,39 @@ _INTERRUPTED = exit_status_help({INTERRUPTED: "Ctrl-C interrupted it"})
 @control_option
 @watch_option
 @since_mount_option
+@file_option
+@click.option(
+    "--by-directory",
+    is_flag=True,
+    help="Show the sums by directory. Those of a directory contain everything below it.",
+)
 @JSON
 def stats(
-    mountpoint: Path | None, control: Path | None, watch: float | None, since_mount: bool, as_json: bool
+    mountpoint: Path | None,
+    control: Path | None,
+    watch: float | None,
+    since_mount: bool,
+    file: str,
+    by_directory: bool,
+    as_json: bool,
 ) -> None:
     """Show the punched and the freed bytes, in total and by file.
 
-    They count from the mount on, or from the last fuse-backing reset. MOUNTPOINT is not needed while only one
+    A file is named by its path in the store at the time of each event. The sums
+    count from the mount on, or from the last fuse-backing reset. MOUNTPOINT is not needed while only one
     server runs.
     """
     from fuse_backing import display, watching  # noqa: PLC0415
 
     def view(client: StoreClient, info: ServerInfo) -> "watching.CountView[StoreCounts]":
+        async def look() -> StoreCounts:
+            counts = await client.statistics(since_mount=since_mount)
+            return counts if file == "*" else counts.of_files(file)
+
         return watching.CountView(
-            lambda: client.statistics(since_mount=since_mount),
-            lambda counts: display.statistics_document(counts, info),
-            lambda counts, width: display.statistics_lines(counts, info, width),
+            look,
+            lambda counts: display.statistics_document(counts, info, by_directory=by_directory),
+            lambda counts, width: display.statistics_lines(counts, info, width, by_directory=by_directory),
             watching.statistics_interval,
         )
 
@@ -120,22 +138,31 @@ def reset(mountpoint: Path | None, control: Path | None) -> None:
 @click.option(
     "--since", type=click.IntRange(min=0), default=0, metavar="N", help="List only the events after number N."
 )
+@file_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per event.")
-def events(mountpoint: Path | None, control: Path | None, follow: bool, since: int, as_json: bool) -> None:
-    """List hole punches, zero ranges, truncations and faults.
+def events(
+    mountpoint: Path | None, control: Path | None, follow: bool, since: int, file: str, as_json: bool
+) -> None:
+    """List the changes that free space, and the faults.
 
+    Such changes are hole punches, zero ranges, truncations and releases of removed files.
     MOUNTPOINT is not needed while only one server runs.
     """
     from fuse_backing import display  # noqa: PLC0415
 
     with _quiet_end():
-        _ask(mountpoint, control, lambda client: display.show_events(client, since, follow, as_json))
+        _ask(mountpoint, control, lambda client: display.show_events(client, since, follow, file, as_json))
 
 
 @click.command()
 @click.argument("mountpoint", type=PATH, required=False)
 @control_option
-@click.option("--file", metavar="NAME", help="Show the offsets in this file instead of the times.")
+@click.option(
+    "--file",
+    metavar="PATTERN",
+    help="Show the offsets in the file with this path in the store instead of the times, or the sum over all "
+    "files that this shell pattern matches, such as 'images/*.qcow2'.",
+)
 @JSON
 def histogram(mountpoint: Path | None, control: Path | None, file: str | None, as_json: bool) -> None:
     """Show the freed bytes by time, or by offset in a file.
@@ -211,7 +238,7 @@ def set_faults(mountpoint: Path, plan: IO[bytes], control: Path | None) -> None:
     names = _ask(mountpoint, control, replace)
     click.echo(f"{mountpoint}: faults in force: {len(parsed.faults)}")
     for pattern in dict.fromkeys(fault.file for fault in parsed.faults if fault.file != "*"):
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+        if not any(matches(name, pattern) for name in names):
             near = did_you_mean(pattern, names) or or_list(names)
             click.echo(f"{mountpoint}: no file of the store matches {pattern!r} yet{near}", err=True)
 

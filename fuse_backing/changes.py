@@ -11,7 +11,7 @@ import trio
 
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.faults import FaultKind, Operation, Strike
-from fuse_backing.inodes import Inode
+from fuse_backing.inode import Inode
 from fuse_backing.ledger import Ledger
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.sparsefile import AllocationChange, SparseFile
@@ -94,7 +94,7 @@ class AllocationChanges:
     ) -> None:
         self._ledger.record(
             time=began,
-            file=os.fsdecode(found.name),
+            file=found.path,
             operation=operation,
             mode=mode,
             offset=offset,

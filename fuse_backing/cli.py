@@ -143,7 +143,7 @@ def mount(
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
-    """Serve the sparse files of DIRECTORY on MOUNTPOINT.
+    """Serve DIRECTORY, with everything below it, on MOUNTPOINT.
 
     The server runs in the background, and the command ends when the mount is ready. The usual control socket
     is in /run/fuse-backing for root. For other users it is in the first of these directories that the user

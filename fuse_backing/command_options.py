@@ -42,6 +42,17 @@ def since_mount_option(command: _Command) -> _Command:
     )(command)
 
 
+def file_option(command: _Command) -> _Command:
+    """Add ``--file``, the parameter *file*: a pattern of paths in the store."""
+    return click.option(
+        "--file",
+        metavar="PATTERN",
+        default="*",
+        help="Show only the file with this path in the store, or those that this shell pattern matches, such "
+        "as 'images/*.qcow2'. An * also matches a slash.",
+    )(command)
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 

@@ -14,7 +14,9 @@ from fuse_backing import picture
 from fuse_backing.allocation import Extent, merged, total
 from fuse_backing.amounts import elapsed, lasting, placed, sized
 from fuse_backing.columns import table, terminal_width, wrapped
-from fuse_backing.events import LedgerEvent, Missed, Totals
+from fuse_backing.errors import ControlError
+from fuse_backing.events import Histogram, LedgerEvent, Missed, Totals, totals_by_directory
+from fuse_backing.path_patterns import is_pattern, matches, matching
 from fuse_backing.store_client import ServerInfo, StoreClient, StoreCounts
 
 _COLUMNS = {
@@ -30,18 +32,26 @@ _IN_BYTES = ("punched", "zeroed", "allocated", "freed")
 _NAMING = ("action", "operation")
 
 
-def statistics_document(counts: StoreCounts, info: ServerInfo) -> dict[str, object]:
-    """Return the JSON object of the sums."""
+def statistics_document(
+    counts: StoreCounts, info: ServerInfo, *, by_directory: bool = False
+) -> dict[str, object]:
+    """Return the JSON object of the sums by file, and *by_directory* if wanted."""
     document = counts.to_json()
+    if by_directory:
+        sums = totals_by_directory(counts.files)
+        document["directories"] = {path: each.to_json() for path, each in sums.items()}
     if not info.freed_is_measured:
         document["freed_is_measured"] = False
     return document
 
 
-def statistics_lines(counts: StoreCounts, info: ServerInfo, width: int | None) -> list[str]:
-    """Return the sums by file and overall as lines of at most *width* columns."""
-    rows: list[tuple[str, ...]] = [("file", *_COLUMNS)]
-    rows += [(shown(file), *cells_of(each).values()) for file, each in sorted(counts.files.items())]
+def statistics_lines(
+    counts: StoreCounts, info: ServerInfo, width: int | None, *, by_directory: bool = False
+) -> list[str]:
+    """Return the sums by file or *by_directory*, and overall, as lines of at most *width* columns."""
+    files = totals_by_directory(counts.files) if by_directory else dict(sorted(counts.files.items()))
+    rows: list[tuple[str, ...]] = [("directory" if by_directory else "file", *_COLUMNS)]
+    rows += [(shown(path), *cells_of(each).values()) for path, each in files.items()]
     rows.append(("all", *cells_of(counts.totals).values()))
     lines = [*since_lines(counts.since, info, width), *table(rows, width)]
     return lines if info.freed_is_measured else [*lines, *wrapped(info.host_remark, width)]
@@ -83,19 +93,20 @@ def show_map(size: int, extents: list[Extent], as_json: bool) -> None:
 
 
 async def show_histogram(client: StoreClient, file: str | None, as_json: bool) -> None:
-    """Print the freed bytes by time, or by offset in *file*."""
+    """Print the freed bytes by time, or by offset in *file*, a path or a pattern of paths."""
     began, served = None, True
     if file is None:
         began, found = await client.by_time()
     else:
-        served, _ = await client.find_file(file)
-        found = await client.by_offset(file)
+        served, found = await _by_offset(client, file)
     if as_json:
         buckets = [asdict(bucket) for bucket in found.buckets]
         start = {} if began is None else {"started": began}
         click.echo(json.dumps({**start, "width": found.width, "buckets": buckets}))
         return
     width, where = terminal_width(), "the store" if file is None else f"file {shown(file)}"
+    if file is not None and is_pattern(file):
+        where = f"the files {shown(file)}"
     if not served:
         _print(wrapped(f"{where} is no longer in the store; the ledger has its events", width))
     if not found.buckets:
@@ -108,6 +119,21 @@ async def show_histogram(client: StoreClient, file: str | None, as_json: bool) -
     freed = [bucket.freed for bucket in found.buckets]
     legend, *cells = picture.heat(freed, partial(_position, began is None, found.width), width)
     _print([*wrapped(title, width), *wrapped(legend, width), *cells])
+
+
+async def _by_offset(client: StoreClient, file: str) -> tuple[bool, Histogram]:
+    """Return whether the store still has the files that *file* names, and the sum of their histograms."""
+    try:
+        served, _ = await client.find_file(file)
+    except ControlError as error:
+        paths = matching(await client.totals_by_file(), file) if is_pattern(file) else []
+        if error.errno != errno.ENOENT or not paths:
+            raise
+        found = Histogram(0, ())
+        for path in paths:
+            found += await client.by_offset(path)
+        return True, found
+    return served, await client.by_offset(file)
 
 
 async def show_faults(client: StoreClient, as_json: bool) -> None:
@@ -136,11 +162,16 @@ async def show_faults(client: StoreClient, as_json: bool) -> None:
     _print(table(rows, terminal_width()))
 
 
-async def show_events(client: StoreClient, since: int, follow: bool, as_json: bool) -> None:
-    """Print one line per event; with *follow*, each event as it is recorded, until interrupted."""
+async def show_events(client: StoreClient, since: int, follow: bool, file: str, as_json: bool) -> None:
+    """Print one line per event of the files that the pattern *file* matches.
+
+    With *follow*, print each event as it is recorded, until interrupted.
+    """
     width = terminal_width()
     if not follow:
         for event in await client.events(since):
+            if not matches(event.file, file):
+                continue
             # A program that reads a pipe wants one line per event, whatever $COLUMNS is.
             fold = width if sys.stdout.isatty() else None
             _print([json.dumps(event.to_json())] if as_json else wrapped(_line(event), fold))
@@ -150,7 +181,7 @@ async def show_events(client: StoreClient, since: int, follow: bool, as_json: bo
             if isinstance(item, Missed):
                 missed = f"... {item.count} events are missing: the server keeps only the last ones"
                 _print([json.dumps({"missed": item.count})] if as_json else wrapped(missed, width))
-            else:
+            elif matches(item.file, file):
                 _print([json.dumps(item.to_json())] if as_json else wrapped(_line(item), width))
 
 

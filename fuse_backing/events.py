@@ -4,6 +4,7 @@ Sizes and offsets are bytes; times and durations are seconds. The control socket
 file and a scenario's report carry the form that ``to_json`` returns and ``from_json`` reads.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -12,9 +13,10 @@ from fuse_backing.faults import FaultKind, Operation
 
 @dataclass(frozen=True, slots=True)
 class LedgerEvent:
-    """A `LedgerEvent` records a hole punch, zero range, truncation, or request that a planned fault struck.
+    """A `LedgerEvent` records a change that can free space, or a request that a planned fault struck.
 
-    Sizes and offsets are bytes.
+    Such changes are hole punches, zero ranges, truncations and releases of removed files. Sizes and offsets
+    are bytes.
     """
 
     sequence: int
@@ -22,15 +24,15 @@ class LedgerEvent:
     time: float
     """The time of the request, in seconds since the epoch."""
     file: str
-    """The file's name at that time; bytes that are not UTF-8 appear as surrogates (``os.fsdecode``)."""
+    """The file's path in the store then; bytes that are not UTF-8 appear as surrogates (``os.fsdecode``)."""
     operation: Operation
     """The kind of request."""
     mode: int
     """The mode that fallocate(2) was called with."""
     offset: int
-    """The first byte of the range; of a truncation the new size."""
+    """The first byte of the range; of a truncation the new size, of a release 0."""
     length: int
-    """The length of the range; of a truncation the bytes that were cut off."""
+    """The length of the range; of a truncation the bytes that were cut off, of a release the file's size."""
     allocated: int
     """Bytes of the range that were allocated before."""
     freed: int
@@ -136,3 +138,33 @@ class Histogram:
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Read the object that ``dataclasses.asdict`` made of a histogram. Raises KeyError."""
         return cls(float(value["width"]), tuple(Bucket(**bucket) for bucket in value["buckets"]))
+
+    def __add__(self, other: "Histogram") -> "Histogram":
+        """Return the sums of both, in buckets of the larger width, which is a multiple of the other."""
+        if not self.buckets or not other.buckets:
+            return self if self.buckets else other
+        wide, narrow = (self, other) if self.width >= other.width else (other, self)
+        times = round(wide.width / narrow.width)
+        sums = [[each.events, each.bytes, each.freed] for each in wide.buckets]
+        for number, bucket in enumerate(narrow.buckets):
+            place = number // times
+            while len(sums) <= place:
+                sums.append([0, 0, 0])
+            sums[place][0] += bucket.events
+            sums[place][1] += bucket.bytes
+            sums[place][2] += bucket.freed
+        return Histogram(wide.width, tuple(Bucket(*each) for each in sums))
+
+
+def totals_by_directory(files: Mapping[str, Totals]) -> dict[str, Totals]:
+    """Return the sums of each directory over all files below it, from the sums of files by path.
+
+    The store's own directory is ``.``; a name in parentheses counts only there.
+    """
+    sums: dict[str, Totals] = {}
+    for path, totals in files.items():
+        names = path.split("/")[:-1]
+        for depth in range(len(names) + 1):
+            directory = "/".join(names[:depth]) or "."
+            sums[directory] = sums.get(directory, Totals()) + totals
+    return dict(sorted(sums.items(), key=lambda item: ("" if item[0] == "." else item[0]).split("/")))

@@ -10,7 +10,7 @@ As a TOML file::
 
     [[fault]]
     operation = "punch"     # punch, zero, write, read, fsync, or any
-    file = "disk*"          # a shell pattern of names (default: every file)
+    file = "images/*.img"   # a shell pattern of paths in the store (default: every file)
     offset = 0              # only requests that touch offset .. offset + length, in bytes (default: all);
     length = 1048576        #   not for fsync, which has no range
     nth = 3                 # the first match to strike (default: 1)
@@ -34,12 +34,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Any, Literal, Self
 
 from fuse_backing import plan_values
 from fuse_backing.errors import FaultPlanError
 from fuse_backing.near_names import did_you_mean
+from fuse_backing.path_patterns import matches
 
 MOST_FAULTS = 256
 """Largest number of faults in a plan."""
@@ -57,6 +57,8 @@ class Operation(StrEnum):
     FSYNC = "fsync"
     TRUNCATE = "truncate"
     """A truncation is recorded, but no planned fault strikes it."""
+    RELEASE = "release"
+    """The removal of a file that frees its space is recorded, but no planned fault strikes it."""
 
 
 class FaultKind(StrEnum):
@@ -78,7 +80,7 @@ class FaultKind(StrEnum):
     """A request is done later if the requests before it have used up the rate."""
 
 
-STRUCK = tuple(operation for operation in Operation if operation is not Operation.TRUNCATE)
+STRUCK = tuple(each for each in Operation if each not in (Operation.TRUNCATE, Operation.RELEASE))
 """The operations that a planned fault can strike."""
 
 _OPERATIONS_OF = {
@@ -113,7 +115,7 @@ class Fault:
     operation: Operation | Literal["any"]
     """The operation to strike, or `any`."""
     file: str = "*"
-    """A shell pattern of file names."""
+    """A shell pattern of paths in the store; ``*`` also matches a slash."""
     offset: int = 0
     """The first byte of the range that a request must touch."""
     length: int | None = None
@@ -180,7 +182,7 @@ class Fault:
 
     def matches(self, operation: Operation, file: str, offset: int, length: int) -> bool:
         """Return whether the fault counts this request; an empty request touches its offset."""
-        if self.operation not in ("any", operation) or not fnmatchcase(file, self.file):
+        if self.operation not in ("any", operation) or not matches(file, self.file):
             return False
         if operation is Operation.FSYNC:
             return True

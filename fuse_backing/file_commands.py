@@ -1,9 +1,10 @@
-"""`FileCommands` answers the control commands about one file of a store."""
+"""`FileCommands` answers the control commands about the files of a store, by their paths."""
 
 import errno
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
+from itertools import islice
 
 import trio
 
@@ -15,6 +16,8 @@ from fuse_backing.ledger import Ledger
 from fuse_backing.unknown_files import unknown_file
 
 _EXTENTS = 1024
+_MOST_SUGGESTED = 1000
+"""Largest number of files among which a message finds the nearest path."""
 
 
 class FileCommands:
@@ -27,30 +30,30 @@ class FileCommands:
 
     async def by_offset(self, arguments: Arguments) -> object:
         """Return the histogram of a file by offset, empty for an unknown file."""
-        return asdict(self._ledger.by_offset(_file_name(arguments)))
+        return asdict(self._ledger.by_offset(_file_path(arguments)))
 
     async def names(self, arguments: Arguments) -> object:
-        """Return the names of the files that the store has now."""
-        return self._files.served_names()
+        """Return the paths of the regular files that the store has now."""
+        return await trio.to_thread.run_sync(list, self._files.served_files())
 
     async def find_file(self, arguments: Arguments) -> object:
         """Return whether the store has the file, and the number of its events.
 
         Raises ControlError (ENOENT) for a file that neither the store nor the ledger has.
         """
-        name, served = _file_name(arguments), self._files.served_names()
-        events = self._events(name)
-        if not events and name not in served:
-            raise self._unknown(name)
-        return {"served": name in served, "events": events}
+        path = _file_path(arguments)
+        served, events = self._files.has_file(path), self._events(path)
+        if not events and not served:
+            raise await self._unknown(path)
+        return {"served": served, "events": events}
 
     async def extents(self, arguments: Arguments) -> AsyncGenerator[object, None]:
         """Yield the size of a file, and then lists of its extents. Raises ControlError (ENOENT)."""
-        name = _file_name(arguments)
+        path = _file_path(arguments)
         try:
-            fd = self._files.open_host_file(name)
-        except FileNotFoundError:
-            raise self._unknown(name) from None
+            fd = self._files.open_host_file(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise await self._unknown(path) from None
         try:
             yield {"size": os.fstat(fd).st_size}
             position = 0
@@ -63,25 +66,27 @@ class FileCommands:
         finally:
             os.close(fd)
 
-    def _events(self, name: str) -> int:
-        totals = self._ledger.totals_by_file.get(name)
+    def _events(self, path: str) -> int:
+        totals = self._ledger.totals_by_file.get(path)
         return 0 if totals is None else totals.events
 
-    def _unknown(self, name: str) -> ControlError:
-        names = {*self._files.served_names(), *self._ledger.totals_by_file}
-        return unknown_file(self._mountpoint, name, names, self._events(name))
+    async def _unknown(self, path: str) -> ControlError:
+        served = await trio.to_thread.run_sync(list, islice(self._files.served_files(), _MOST_SUGGESTED))
+        paths = {*served, *self._ledger.totals_by_file}
+        return unknown_file(self._mountpoint, path, paths, self._events(path))
 
 
-def _file_name(arguments: Arguments) -> str:
-    """Return the argument ``file``. Raises ControlError (EINVAL) if no file can have that name."""
-    name = arguments.get("file")
+def _file_path(arguments: Arguments) -> str:
+    """Return the argument ``file``, a path in the store. Raises ControlError (EINVAL) for an invalid one."""
+    path = arguments.get("file")
     try:
-        if isinstance(name, str) and os.fsencode(name):
-            if "/" in name or "\0" in name or name in (".", ".."):
+        if isinstance(path, str) and os.fsencode(path):
+            if "\0" in path or any(name in ("", ".", "..") for name in path.split("/")):
                 raise ControlError(
-                    f"{name!r} cannot be a file of a store: name the file without a directory", errno.EINVAL
+                    f"{path!r} cannot be a file of a store: name its path in the store, such as images/a.img",
+                    errno.EINVAL,
                 )
-            return name
+            return path
     except UnicodeEncodeError:
         pass
-    raise ControlError(f"'file' must be a file's name, not {name!r}", errno.EINVAL)
+    raise ControlError(f"'file' must be the path of a file in the store, not {path!r}", errno.EINVAL)

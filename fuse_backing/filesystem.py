@@ -1,4 +1,4 @@
-"""`BackingFileSystem` serves the regular files of one host directory, and records every punch in the ledger.
+"""`BackingFileSystem` serves one host directory with all below it, and records every punch in the ledger.
 
 Each write has reached the host's file when it returns, so ``st_blocks`` and the ledger are never behind the
 writes: either the kernel serves data from a backing file, or files are opened with direct I/O. (With direct
@@ -12,18 +12,21 @@ do. Slow operations (fsync, truncation, large punches) run in threads.
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyfuse3
 import trio
 
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.changes import AllocationChanges, recorded_as
+from fuse_backing.descriptor_calls import path_of
 from fuse_backing.faults import FaultKind, Operation
+from fuse_backing.host_tree import check_name, is_regular
 from fuse_backing.injection import Injector
-from fuse_backing.inodes import Inode
+from fuse_backing.inode import Inode
 from fuse_backing.ledger import Ledger
-from fuse_backing.names import FlatDirectory
+from fuse_backing.name_tree import NameTree, creating_as
+from fuse_backing.releases import SpaceReleases
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
@@ -43,7 +46,7 @@ _MODES = frozenset(
 )
 
 
-class BackingFileSystem(FlatDirectory):
+class BackingFileSystem(NameTree):
     """A `BackingFileSystem` serves the directory open as *directory_fd*, which its opener closes.
 
     Call ``close`` after the unmount.
@@ -61,29 +64,40 @@ class BackingFileSystem(FlatDirectory):
         self._accounting = accounting
         self._injector = injector
         self._changes = AllocationChanges(accounting, ledger, shortcut)
+        self._releases = SpaceReleases(accounting, ledger)
         self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
 
-    def open_host_file(self, name: str) -> int:
+    def open_host_file(self, path: str) -> int:
         """Open a served file to read its extents; the caller closes the descriptor. Raises OSError."""
-        encoded = os.fsencode(name)
-        self._inodes.stat(encoded)
-        fd = os.open(encoded, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self._directory)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):  # replaced in between
-            os.close(fd)
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        return fd
+        place = self._inodes.tree.open_path(os.fsencode(path))
+        try:
+            if not is_regular(place):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return os.open(path_of(place), os.O_RDONLY | os.O_NONBLOCK)
+        finally:
+            os.close(place)
 
-    def served_names(self) -> list[str]:
-        """Return the names of the served files: the regular files of the directory. Raises OSError."""
-        with os.scandir(self._directory) as entries:
-            return sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+    def has_file(self, path: str) -> bool:
+        """Return whether the store has a regular file at *path*."""
+        try:
+            place = self._inodes.tree.open_path(os.fsencode(path))
+        except OSError:
+            return False
+        try:
+            return is_regular(place)
+        finally:
+            os.close(place)
+
+    def served_files(self) -> Iterator[str]:
+        """Yield the paths of the regular files. Raises OSError."""
+        return self._inodes.tree.regular_files()
 
     def close(self) -> None:
         """Close all files that the kernel had open or remembered at the end of the session."""
         for fd in self._open:
             os.close(fd)
         self._open.clear()
-        self._inodes.close()
+        super().close()
 
     # Opening
 
@@ -91,40 +105,35 @@ class BackingFileSystem(FlatDirectory):
         self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Create and open a regular file, owned by the caller; open the file if it has appeared meanwhile."""
-        self._inodes.check_name(name)
+        check_name(name)
+        parent = self._inodes.get(parent_inode)
+        at = self._inodes.descriptor(parent)
         host_flags = (flags & _HOST_FLAGS) | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         try:
-            fd = os.open(name, host_flags, 0o600, dir_fd=self._directory)
+            with creating_as(ctx):
+                fd = os.open(name, host_flags, stat.S_IMODE(mode), dir_fd=at)
         except FileExistsError:
             if flags & os.O_EXCL:
                 raise
-            fd = await self._reopen(self._inodes.find_or_refuse(name), flags)
+            inode, _ = self._found(parent, name)
+            if inode.kind != stat.S_IFREG:
+                raise
+            fd = await self._reopen(inode, flags, ctx)
         else:
-            if os.geteuid() == 0:
-                os.fchown(fd, ctx.uid, ctx.gid)
-            os.fchmod(fd, stat.S_IMODE(mode))  # the kernel has applied the caller's umask, not this process's
-        try:
-            inode = self._inodes.find(name)
-        except BaseException:
-            os.close(fd)
-            raise
+            try:
+                self._owned(fd, os.fstat(fd), ctx)
+                inode, _ = self._found(parent, name)
+            except BaseException:
+                os.close(fd)
+                raise
+        opened = self._opened(inode, fd)
         inode.lookups += 1
-        return self._opened(inode, fd), self._attributes(inode)
-
-    async def mknod(
-        self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
-    ) -> pyfuse3.EntryAttributes:
-        """Create a regular file; EPERM for any other kind, as on other file systems without it."""
-        if not stat.S_ISREG(mode):
-            raise pyfuse3.FUSEError(errno.EPERM)
-        info, attributes = await self.create(parent_inode, name, mode, os.O_RDWR | os.O_EXCL, ctx)
-        await self.release(info.fh)
-        return attributes
+        return opened, self._attributes(inode)
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file."""
         found = self._inodes.get(inode)
-        return self._opened(found, await self._reopen(found, flags))
+        return self._opened(found, await self._reopen(found, flags, ctx))
 
     async def release(self, fh: int) -> None:
         """Close a file."""
@@ -132,48 +141,14 @@ class BackingFileSystem(FlatDirectory):
         if inode is not None:
             self._shortcut.closed(inode, fh)
             os.close(fh)
-
-    # Attributes
-
-    async def setattr(
-        self,
-        inode: int,
-        attr: pyfuse3.EntryAttributes,
-        fields: pyfuse3.SetattrFields,
-        fh: int | None,
-        ctx: pyfuse3.RequestContext,
-    ) -> pyfuse3.EntryAttributes:
-        """Change size, mode, owner or times.
-
-        A truncation does not overlap with punches of the file, and the ledger records it.
-        """
-        if inode == pyfuse3.ROOT_INODE:
-            raise pyfuse3.FUSEError(errno.EPERM)
-        found = self._inodes.get(inode)
-        if fields.update_size:
-            await self._truncate(found, fh, attr.st_size)
-        path = found.proc_path
-        if fields.update_mode:
-            os.chmod(path, stat.S_IMODE(attr.st_mode))  # noqa: PTH101  (a magic link, not a path)
-        if fields.update_uid or fields.update_gid:
-            os.chown(path, attr.st_uid if fields.update_uid else -1, attr.st_gid if fields.update_gid else -1)
-        if fields.update_atime or fields.update_mtime:
-            now = os.fstat(found.path_fd)
-            os.utime(
-                path,
-                ns=(
-                    attr.st_atime_ns if fields.update_atime else now.st_atime_ns,
-                    attr.st_mtime_ns if fields.update_mtime else now.st_mtime_ns,
-                ),
-            )
-        return self._attributes(found)
+            self._inodes.unpin(inode)
 
     # Data
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Read up to *size* bytes; fewer at the end of the file."""
         if self._injector.active:
-            await self._injector.strike_data(Operation.READ, self._name(fh), off, size)
+            await self._injector.strike_data(Operation.READ, self._path_of(fh), off, size)
         return os.pread(fh, size, off)
 
     async def write(
@@ -184,7 +159,7 @@ class BackingFileSystem(FlatDirectory):
         A loop device treats a short write as a complete one: drivers/block/loop.c, lo_complete_rq.
         """
         if self._injector.active:
-            await self._injector.strike_data(Operation.WRITE, self._name(fh), off, len(buf))
+            await self._injector.strike_data(Operation.WRITE, self._path_of(fh), off, len(buf))
         done = os.pwrite(fh, buf, off)
         while done < len(buf):
             more = os.pwrite(fh, memoryview(buf)[done:], off + done)
@@ -196,7 +171,7 @@ class BackingFileSystem(FlatDirectory):
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Make data durable on the host."""
         if self._injector.active:
-            strike = await self._injector.strike_data(Operation.FSYNC, self._name(fh))
+            strike = await self._injector.strike_data(Operation.FSYNC, self._path_of(fh))
             if strike is not None and strike.kind is FaultKind.LIE:
                 return
         await trio.to_thread.run_sync(os.fdatasync if datasync else os.fsync, fh)
@@ -221,7 +196,7 @@ class BackingFileSystem(FlatDirectory):
             raise pyfuse3.FUSEError(errno.EOPNOTSUPP)
         operation, strike = recorded_as(mode), None
         if operation is not None and self._injector.active:
-            strike = await self._injector.strike(operation, os.fsdecode(found.name), mode, offset, length)
+            strike = await self._injector.strike(operation, found.path, mode, offset, length)
         await self._changes.fallocate(found, fh, mode, offset, length, strike)
 
     async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
@@ -234,19 +209,29 @@ class BackingFileSystem(FlatDirectory):
         finally:
             os.close(fd)
 
+    async def _released(self, path: str, fd: int) -> None:
+        await self._releases.release(path, fd)
+
     def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
+        pinned = False
         try:
+            self._inodes.pin(inode)
+            pinned = True
             self._shortcut.opened(inode, fd)
         except BaseException:
+            if pinned:
+                self._inodes.unpin(inode)
             os.close(fd)
             raise
         self._open[fd] = inode
         return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
 
-    async def _reopen(self, inode: Inode, flags: int) -> int:
+    async def _reopen(self, inode: Inode, flags: int, ctx: pyfuse3.RequestContext) -> int:
         fd = self._reopen_as_it_is(inode, flags)
         if flags & os.O_TRUNC:
             try:
+                if ctx.uid != 0:
+                    self._clear_privileges(inode)
                 await self._changes.truncate(inode, fd, 0)
             except BaseException:
                 os.close(fd)
@@ -254,7 +239,7 @@ class BackingFileSystem(FlatDirectory):
         return fd
 
     def _reopen_as_it_is(self, inode: Inode, flags: int) -> int:
-        return os.open(inode.proc_path, flags & _HOST_FLAGS)
+        return os.open(path_of(self._inodes.descriptor(inode)), flags & _HOST_FLAGS)
 
-    def _name(self, fh: int) -> str:
-        return os.fsdecode(self._open[fh].name)
+    def _path_of(self, fh: int) -> str:
+        return self._open[fh].path

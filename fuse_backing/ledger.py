@@ -1,6 +1,6 @@
-"""`Ledger` records every hole punch, zero range, truncation and injected fault.
+"""`Ledger` records every hole punch, zero range, truncation, release and injected fault.
 
-It knows files only by name. A ring keeps the last events; totals are never lost. A subscriber is a position
+It knows files only by path. A ring keeps the last events; totals are never lost. A subscriber is a position
 in the same ring, so recording an event costs the same however many subscribers there are and however slow
 they are. A subscriber that falls behind by more than the ring learns how many events it missed.
 """
@@ -34,7 +34,7 @@ class Ledger:
     Names are kept here, the numbers in C (``account``, ``native/account/account.h``). Punches that are served
     without Python go straight to ``account``. Use a ledger from one thread; only ``events`` may be called
     from any thread. With subscribers that thread must be trio's, and ``watch`` must run. Memory is bounded:
-    the ring, and the first 16383 file names, of which the first 1024 with an event have a histogram by
+    the ring, and the first 16383 paths, of which the first 1024 with an event have a histogram by
     offset.
     """
 
@@ -45,14 +45,19 @@ class Ledger:
 
         self.account = native.Account(capacity)
         self.most_names = native.MOST_FILES - 1
-        """Number of file names that the ledger keeps, without OTHER_FILES."""
+        """Number of paths that the ledger keeps, without OTHER_FILES."""
         self._names: list[str] = []
         self._indices: dict[str, int] = {}
+        self._uses: dict[int, int] = {}
+        self._free: list[int] = []
         self._waiting = trio.lowlevel.ParkingLot()
 
     def index_of(self, file: str) -> int:
         """Return the number under which events of *file* are recorded in the account."""
         index = self._indices.get(file)
+        if index is None and self._free:
+            index = self._indices[file] = self._free.pop()
+            self._names[index] = file
         if index is None and len(self._names) >= self.most_names:
             file = OTHER_FILES
             index = self._indices.get(file)
@@ -61,6 +66,23 @@ class Ledger:
             self._names.append(file)
         return index
 
+    def begin_use(self, file: str) -> int:
+        """Return the number of *file*, which stays the file's until ``end_use``."""
+        index = self.index_of(file)
+        self._uses[index] = self._uses.get(index, 0) + 1
+        return index
+
+    def end_use(self, index: int) -> None:
+        """Undo one ``begin_use``. The number of a file without events is then free for another file."""
+        self._uses[index] -= 1
+        if self._uses[index]:
+            return
+        del self._uses[index]
+        name = self._names[index]
+        if name != OTHER_FILES and Totals(*self.account.file_totals(index)).events == 0:
+            del self._indices[name]
+            self._free.append(index)
+
     @property
     def totals(self) -> Totals:
         """Return the sums over all events since the ledger was made."""
@@ -68,7 +90,7 @@ class Ledger:
 
     @property
     def totals_by_file(self) -> dict[str, Totals]:
-        """Return the sums for each file that has events, by its name at the time of the event."""
+        """Return the sums for each file that has events, by its path at the time of the event."""
         sums = {name: Totals(*self.account.file_totals(index)) for name, index in self._indices.items()}
         return {name: totals for name, totals in sums.items() if totals.events}
 

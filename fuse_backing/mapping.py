@@ -22,14 +22,17 @@ async def extents_of(file: Path, control: Path | None = None) -> tuple[int, list
     FuseBackingError.
     """
     real = Path(os.path.realpath(file))
-    mount = mounts.mount_on(real)
+    mount = mounts.mount_of(real)
     if mount is not None and mount.fstype == mounts.FSTYPE:
-        raise FuseBackingError(f"{file}: this is the mountpoint of a store; name a file on it")
-    mount = mounts.mount_on(real.parent)  # a store is flat
-    if mount is not None and mount.fstype == mounts.FSTYPE:
-        return await StoreClient(control or find_store(mount.mountpoint)).map(real.name)
+        if mount.mountpoint == real:
+            raise FuseBackingError(f"{file}: this is the mountpoint of a store; name a file on it")
+        path = str(real.relative_to(mount.mountpoint))
+        return await StoreClient(control or find_store(mount.mountpoint)).map(path)
     if control is not None:
-        return await StoreClient(control).map(file.name)
+        client = StoreClient(control)
+        mountpoint = Path((await client.ping()).mountpoint)  # perhaps in another mount namespace
+        path = str(real.relative_to(mountpoint)) if real.is_relative_to(mountpoint) else file.name
+        return await client.map(path)
     return await trio.to_thread.run_sync(_of_host, file)
 
 

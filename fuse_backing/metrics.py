@@ -7,7 +7,7 @@ from fuse_backing.latency import OperationLatency
 from fuse_backing.store_client import ServerInfo
 
 _BY_FILE = (
-    ("events_total", "events", "Hole punches, zero ranges, truncations and injected faults."),
+    ("events_total", "events", "Hole punches, zero ranges, truncations, releases and injected faults."),
     ("punched_bytes_total", "punched_bytes", "Lengths of successful hole punches."),
     ("zeroed_bytes_total", "zeroed_bytes", "Lengths of successful zero ranges."),
     ("allocated_bytes_total", "allocated", "Bytes of these ranges that were allocated before."),

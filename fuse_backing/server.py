@@ -46,6 +46,7 @@ async def serve(
     ExceptionGroup if a task raised it).
     """
     io_flusher = become_io_flusher()  # before any other thread exists
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would report that somebody wants a lease (``releases``)
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
     _allow_open_files()
@@ -109,6 +110,6 @@ async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope
 
 
 def _allow_open_files() -> None:
-    # ``inodes`` holds each file open that the kernel remembers.
+    # ``inodes`` may hold each file open that the kernel remembers.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

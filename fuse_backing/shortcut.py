@@ -18,11 +18,12 @@ from enum import StrEnum
 
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.channel_options import ChannelOptions
+from fuse_backing.descriptor_calls import path_of
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import ControlError, SessionError
 from fuse_backing.extension import native
 from fuse_backing.fuse_uring import DEVICE, FuseUring, Transport
-from fuse_backing.inodes import Inode
+from fuse_backing.inode import Inode
 from fuse_backing.latency import OperationLatency, latency_of, operation_name
 from fuse_backing.ledger import Ledger
 
@@ -54,6 +55,8 @@ class _Known:
 
     gate: int
     backing: int = 0
+    index: int = -1
+    """The number of the file's path in the ledger, while the file is open."""
     handles: set[int] = field(default_factory=set)
 
 
@@ -111,10 +114,12 @@ class Shortcut:
         if known is None:
             gate = self._free_gates.pop() if self._free_gates else native.gate_new()
             known = self._known[inode] = _Known(gate)
-        if not known.handles and self.passthrough:
-            known.backing = _register(inode)
+        if not known.handles:
+            known.index = self._ledger.begin_use(inode.path)
+            if self.passthrough:
+                known.backing = _register(inode)
         known.handles.add(handle)
-        self._announce(inode, known, handle)
+        self._announce(known, handle)
 
     def closed(self, inode: Inode, handle: int) -> None:
         """Withdraw a file that is about to be closed; wait for a punch that is running."""
@@ -123,16 +128,28 @@ class Shortcut:
             return
         native.forget(handle)
         known.handles.discard(handle)
-        if not known.handles and known.backing:
+        if known.handles:
+            return
+        self._ledger.end_use(known.index)
+        if known.backing:
             native.backing_close(known.backing)
             known.backing = 0
 
     def renamed(self, inode: Inode) -> None:
-        """Record later punches under the inode's new name."""
+        """Record later punches under the inode's new path."""
         known = self._known.get(inode)
-        if known is not None:
+        if known is None or not known.handles:
+            return
+        before, known.index = known.index, self._ledger.begin_use(inode.path)
+        if known.index != before:
             for handle in known.handles:
-                self._announce(inode, known, handle)
+                self._announce(known, handle)
+        self._ledger.end_use(before)
+
+    def directory_moved(self) -> None:
+        """Record later punches under the new paths of all open files."""
+        for inode in [inode for inode, known in self._known.items() if known.handles]:
+            self.renamed(inode)
 
     def forgotten(self, inode: Inode) -> None:
         """Remove an inode that the kernel has forgotten."""
@@ -188,9 +205,8 @@ class Shortcut:
         """Find the longest latency of each operation from now on."""
         native.restart_longest()
 
-    def _announce(self, inode: Inode, known: _Known, handle: int) -> None:
-        index = self._ledger.index_of(os.fsdecode(inode.name))
-        native.announce(handle, known.gate, index, self._unit, known.backing)
+    def _announce(self, known: _Known, handle: int) -> None:
+        native.announce(handle, known.gate, known.index, self._unit, known.backing)
 
     def _probe(self, directory_fd: int) -> tuple[bool, str]:
         if self._wanted is Passthrough.OFF:
@@ -211,18 +227,18 @@ class Shortcut:
 
 
 def _register(inode: Inode) -> int:
-    """Register the inode's file as a backing file; return its id.
+    """Register the inode's file, whose descriptor is pinned, as a backing file; return its id.
 
     Return 0 if the kernel refuses: the server then serves the data.
     """
     for flags in (os.O_RDWR, os.O_RDONLY):
         with contextlib.suppress(OSError):
-            fd = os.open(inode.proc_path, flags)
+            fd = os.open(path_of(inode.fd), flags)
             try:
                 return native.backing_open(fd)
             finally:
                 os.close(fd)
-    log.warning("no passthrough for %s: the kernel refuses its backing file", os.fsdecode(inode.name))
+    log.warning("no passthrough for %s: the kernel refuses its backing file", inode.path)
     return 0
 
 

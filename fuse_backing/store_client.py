@@ -12,6 +12,7 @@ from fuse_backing.events import Histogram, LedgerEvent, Missed, Totals
 from fuse_backing.faults import Fault, FaultPlan
 from fuse_backing.fuse_uring import DEVICE
 from fuse_backing.latency import OperationLatency
+from fuse_backing.path_patterns import matching
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,12 @@ class StoreCounts:
     totals: Totals
     """The sums over all files."""
     files: dict[str, Totals]
-    """The sums of each file that has had events since, by name."""
+    """The sums of each file that has had events since, by path."""
+
+    def of_files(self, pattern: str) -> "StoreCounts":
+        """Return the sums of the files that *pattern* matches."""
+        files = {path: self.files[path] for path in matching(self.files, pattern)}
+        return StoreCounts(self.since, self.read, sum(files.values(), Totals()), files)
 
     def to_json(self) -> dict[str, object]:
         """Return the sums as a JSON object."""
@@ -123,7 +129,7 @@ class StoreClient:
         return Totals.from_json(await self.control.call("totals"))
 
     async def totals_by_file(self) -> dict[str, Totals]:
-        """Return the sums since the mount for each file name."""
+        """Return the sums since the mount for each file, by path."""
         found = await self.control.call("totals_by_file")
         return {file: Totals.from_json(totals) for file, totals in found.items()}
 
@@ -149,7 +155,7 @@ class StoreClient:
         return float(await self.control.call("reset"))
 
     async def files(self) -> list[str]:
-        """Return the names of the files that the store has now."""
+        """Return the paths of the files that the store has now."""
         return [str(name) for name in await self.control.call("files")]
 
     async def find_file(self, file: str) -> tuple[bool, int]:
@@ -185,7 +191,10 @@ class StoreClient:
         return float(found.pop("started")), Histogram.from_json(found)
 
     async def by_offset(self, file: str) -> Histogram:
-        """Return the successful events by offset in *file*, in bytes; empty for an unknown file."""
+        """Return the successful events by offset in the file at path *file*, in bytes.
+
+        The histogram is empty for an unknown file.
+        """
         return Histogram.from_json(await self.control.call("by_offset", file=file))
 
     async def metrics(self) -> str:

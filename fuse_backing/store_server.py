@@ -5,14 +5,14 @@ command               arguments                 result
 ====================  ========================  ============================================================
 ``ping``                                        ``ServerInfo``
 ``totals``                                      ``Totals``
-``totals_by_file``                              an object of ``Totals``, by file name
+``totals_by_file``                              an object of ``Totals``, by the file's path
 ``statistics``        ``since``                 ``StoreCounts``
 ``latencies``         ``since``                 ``since``, ``read``; ``operations``: latencies by name
 ``reset``                                       the moment from which these two commands count
 ``counters``                                    ``data_requests``, ``served_natively``
 ``by_time``                                     ``started``, and a ``Histogram`` of seconds since
 ``by_offset``         ``file``                  a ``Histogram`` of bytes
-``files``                                       the names of the files that the store has now
+``files``                                       the paths of the files that the store has now
 ``find_file``         ``file``                  ``served``, a boolean; ``events``, their number
 ``metrics``                                     the Prometheus text
 ``faults``                                      a list of objects: ``fault``, ``matched``, ``struck``
@@ -21,8 +21,9 @@ command               arguments                 result
 ``map`` (stream)      ``file``                  ``{"size": n}``, then lists of ``[start, end, shared]``
 ====================  ========================  ============================================================
 
-``since`` is ``reset``, the default, or ``mount``. Sizes and offsets are bytes; times are seconds. ``control``
-describes the protocol that carries the commands; ``store_client`` is the client.
+``file`` is a path in the store. ``since`` is ``reset``, the default, or ``mount``. Sizes and offsets are
+bytes; times are seconds. ``control`` describes the protocol that carries the commands; ``store_client`` is
+the client.
 """
 
 import errno

@@ -66,12 +66,12 @@ def file_system_magic(fd: int) -> int:
     return int(found.f_type) & 0xFFFFFFFF
 
 
-def renameat2(directory: int, old: bytes, new: bytes, flags: int) -> None:
-    """Rename an entry of the directory *directory*, a file descriptor.
+def renameat2(directory: int, old: bytes, new_directory: int, new: bytes, flags: int) -> None:
+    """Rename an entry of one directory to an entry of another; both directories are file descriptors.
 
     See renameat2(2); *flags* are RENAME_*.
     """
-    _checked(_libc.renameat2(directory, old, directory, new, flags))
+    _checked(_libc.renameat2(directory, old, new_directory, new, flags))
 
 
 def mount(

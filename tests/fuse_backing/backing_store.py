@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import trio
 from fuse_backing import mounts
 from fuse_backing.allocation import allocated_bytes
 from fuse_backing.events import LedgerEvent, Totals
-from fuse_backing.faults import FaultPlan
+from fuse_backing.faults import FaultPlan, Operation
 from fuse_backing.store_client import StoreClient
 from tests.repository import REPOSITORY
 
@@ -113,6 +114,25 @@ class Store:
 
     def events(self) -> list[LedgerEvent]:
         return trio.run(StoreClient(self.control).events)
+
+    def releases(self, count: int) -> list[LedgerEvent]:
+        """Wait for *count* releases of removed files, and return them.
+
+        The kernel forgets a file some time after its last use.
+        """
+
+        async def wait() -> list[LedgerEvent]:
+            found: list[LedgerEvent] = []
+            with trio.fail_after(DEADLINE):
+                async with aclosing(StoreClient(self.control).follow()) as items:
+                    async for item in items:
+                        if isinstance(item, LedgerEvent) and item.operation is Operation.RELEASE:
+                            found.append(item)
+                            if len(found) == count:
+                                break
+            return found
+
+        return trio.run(wait)
 
     def counters(self) -> dict[str, int]:
         return trio.run(StoreClient(self.control).counters)

@@ -108,6 +108,22 @@ def test_more_files_than_the_ledger_has_names_for_share_one_and_lose_nothing() -
     assert sum(bool(ledger.by_offset(file).buckets) for file in totals) == 1024  # histograms are fewer
 
 
+def test_files_that_were_open_without_an_event_take_no_room_from_others() -> None:
+    ledger = Ledger(8)
+    held = ledger.begin_use("held")
+    assert ledger.begin_use("held") == held
+    for number in range(ledger.most_names + 1000):
+        ledger.end_use(ledger.begin_use(f"seen {number}"))
+    ledger.end_use(held)
+    assert ledger.index_of("held") == held  # it has another user
+    record(ledger, "held", freed=1)
+    ledger.end_use(held)
+    record(ledger, "new", freed=2)
+    record(ledger, "held", freed=4)
+    assert {file: totals.freed for file, totals in ledger.totals_by_file.items()} == {"held": 5, "new": 2}
+    assert [event.file for event in ledger.events()] == ["held", "new", "held"]
+
+
 def test_totals_are_kept_for_each_file() -> None:
     ledger = Ledger()
     record(ledger, "a", freed=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse_backing.errors import ControlError
-from fuse_backing.mounts import FSTYPE, mounts
+from fuse_backing.mounts import FSTYPE, mount_of
 from fuse_backing.runtime import control_socket
 from fuse_backing.store_client import StoreClient
 from thinsim.errors import ProgramFailedError
@@ -21,11 +21,8 @@ class FoundPool:
     data: DataFile | None
     store: StoreClient | None
     """The client of the backing store that serves the file; None without one."""
-
-    @property
-    def file(self) -> str:
-        """Return the name of the data file on the store; empty without one."""
-        return "" if self.data is None or self.store is None else self.data.path.name
+    file: str = ""
+    """The path of the data file on the store; empty without one."""
 
 
 async def find_pool(name: str) -> FoundPool:
@@ -35,9 +32,10 @@ async def find_pool(name: str) -> FoundPool:
     if data is None or data.parts:
         return FoundPool(pool, data, None)
     attached = attached_file(pool.data_device)
-    for mount in mounts():
-        if mount.fstype == FSTYPE and mount.mountpoint == attached.parent:
-            return FoundPool(pool, data, await _store_on(mount.mountpoint))
+    mount = mount_of(attached)
+    if mount is not None and mount.fstype == FSTYPE:
+        path = str(attached.relative_to(mount.mountpoint))
+        return FoundPool(pool, data, await _store_on(mount.mountpoint), path)
     return FoundPool(pool, data, None)
 
 

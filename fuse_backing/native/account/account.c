@@ -166,9 +166,9 @@ static struct account_histogram *offsets_of(struct account *account, struct acco
 }
 
 uint64_t account_record(struct account *account, struct account_event *event) {
-    bool frees = event->operation == ACCOUNT_PUNCH || event->operation == ACCOUNT_ZERO ||
-                 event->operation == ACCOUNT_TRUNCATE;
-    bool drawn = event->error == 0 && frees, wake;
+    bool ranged = event->operation == ACCOUNT_PUNCH || event->operation == ACCOUNT_ZERO ||
+                  event->operation == ACCOUNT_TRUNCATE;
+    bool drawn = event->error == 0 && (ranged || event->operation == ACCOUNT_RELEASE), wake;
 
     pthread_mutex_lock(&account->lock);
     event->sequence = account->totals.events + 1;
@@ -181,7 +181,7 @@ uint64_t account_record(struct account *account, struct account_event *event) {
         struct account_file_sums *file = account->files[event->file];
 
         add_totals(&file->totals, event);
-        if (drawn && offsets_of(account, file) != NULL)
+        if (drawn && ranged && offsets_of(account, file) != NULL)
             add_range(file->by_offset, event->offset, event->length, event->freed);
     }
     wake = account->armed;

@@ -1,5 +1,5 @@
-/* An account keeps the ledger's numbers: a ring of the last events (punches, zero ranges, truncations and injected
- * faults), and totals and histograms of all events.
+/* An account keeps the ledger's numbers: a ring of the last events (punches, zero ranges, truncations, releases
+ * and injected faults), and totals and histograms of all events.
  *
  * It is in C so that recording an event costs well under a microsecond and needs no Python lock: the thread that
  * serves punches must not wait for an interpreter. Python reads the account on demand. All functions are
@@ -24,6 +24,7 @@ enum account_operation {
     ACCOUNT_READ = 3,
     ACCOUNT_FSYNC = 4,
     ACCOUNT_TRUNCATE = 5,
+    ACCOUNT_RELEASE = 6,
     ACCOUNT_OPERATIONS
 };
 
@@ -80,7 +81,7 @@ struct account_totals account_sum(struct account *account);
 bool account_file_sum(struct account *account, uint32_t file, struct account_totals *totals);
 
 /* Histograms of successful punches, zero ranges and truncations: of one file by offset (empty if it has no histogram),
- * and of all files by time since the account was made. */
+ * and of all files by time since the account was made. The latter contains releases, which have no offset. */
 bool account_by_offset(struct account *account, uint32_t file, struct account_histogram *histogram);
 void account_by_time(struct account *account, struct account_histogram *histogram, int64_t *started);
 

@@ -118,7 +118,7 @@ struct channel {
     size_t nr_gates;
 
     atomic_bool offered, granted, stopping; /* passthrough, and the end */
-    atomic_bool uring_offered;
+    atomic_bool uring_offered, killpriv_offered;
     atomic_uint flushing; /* threads that flush a file: one stays free for punches */
     atomic_uint_fast64_t requests[CHANNEL_OPCODES], served, limit;
 };
@@ -139,6 +139,9 @@ bool channel_serve_read(struct channel_reader *reader, size_t size);
 bool channel_serve_write(struct channel_reader *reader, size_t size);
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
 bool channel_serve_fsync(struct channel_reader *reader, size_t size);
+
+/* Clear the bits suid and sgid of a file that is about to be written, if the kernel asks for it. */
+void channel_clear_privileges(struct channel *channel, const char *content, size_t size);
 
 /* Answer a request that the plane has served. */
 void channel_answer_served(struct channel_reader *reader, char *content);

@@ -54,6 +54,7 @@ static bool handle(struct channel_reader *reader, size_t size) {
         served = channel_serve_read(reader, size);
         break;
     case PROTOCOL_WRITE:
+        channel_clear_privileges(channel, buffer, size);
         served = channel_serve_write(reader, size);
         if (!served && channel->plane != NULL && !in_order(reader, size, &awaited))
             return false;
@@ -64,6 +65,8 @@ static bool handle(struct channel_reader *reader, size_t size) {
     case PROTOCOL_INIT: {
         const struct protocol_init_in *in = (const void *)(reader->buffer + sizeof *header);
 
+        if (size >= sizeof *header + sizeof *in)
+            atomic_store(&channel->killpriv_offered, (in->flags & PROTOCOL_HANDLE_KILLPRIV_V2) != 0);
         if (size >= sizeof *header + sizeof *in && (in->flags & PROTOCOL_INIT_EXT)) {
             atomic_store(&channel->offered, (in->flags2 & PROTOCOL_INIT2_PASSTHROUGH) != 0);
             atomic_store(&channel->uring_offered, (in->flags2 & PROTOCOL_INIT2_OVER_IO_URING) != 0);

@@ -79,6 +79,13 @@ static bool amend(struct channel *channel, uint32_t opcode, char *content, size_
             out->max_background = MOST_IN_PROGRESS;
             out->congestion_threshold = MOST_IN_PROGRESS;
         }
+        if (channel->plane == NULL) { /* the store's files: the server applies the umask, unless an ACL replaces it */
+            out->flags |= PROTOCOL_DONT_MASK;
+            out->flags &= ~PROTOCOL_HANDLE_KILLPRIV;
+            /* Without it the kernel would read an extended attribute before each write: fs/inode.c, file_remove_privs. */
+            if (atomic_load(&channel->killpriv_offered))
+                out->flags |= PROTOCOL_HANDLE_KILLPRIV_V2;
+        }
         if (channel->passthrough && atomic_load(&channel->offered) && !(out->flags & PROTOCOL_WRITEBACK_CACHE)) {
             out->flags |= PROTOCOL_INIT_EXT;
             out->flags2 |= PROTOCOL_INIT2_PASSTHROUGH;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/falloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "punch/punch.h"
@@ -126,6 +127,23 @@ bool channel_serve_write(struct channel_reader *reader, size_t size) {
     }
     channel_answer_with(reader, header->unique, &out, sizeof out);
     return true;
+}
+
+/* The kernel does the same before it writes (fs/inode.c, file_remove_privs): sgid is a privilege of executables only. */
+void channel_clear_privileges(struct channel *channel, const char *content, size_t size) {
+    const struct protocol_in_header *header = (const void *)content;
+    const struct protocol_write_in *in = (const void *)(content + sizeof *header);
+    struct announced_file file;
+    struct stat status;
+    mode_t kept;
+
+    if (channel->plane != NULL || size < sizeof *header + sizeof *in ||
+        !(in->write_flags & PROTOCOL_WRITE_KILL_PRIVILEGES) || !find_file(channel, in->fh, &file) ||
+        fstat((int)in->fh, &status) < 0)
+        return;
+    kept = status.st_mode & ~(mode_t)(S_ISUID | (status.st_mode & S_IXGRP ? S_ISGID : 0));
+    if (kept != status.st_mode)
+        fchmod((int)in->fh, kept & 07777);
 }
 
 /* Serve a fallocate of an announced file; false leaves it to Python. */

@@ -30,13 +30,17 @@ enum {
 
 enum { PROTOCOL_URING_REGISTER = 1, PROTOCOL_URING_COMMIT_AND_FETCH = 2 }; /* the commands of an entry of io_uring */
 
+#define PROTOCOL_DONT_MASK (1u << 6)
 #define PROTOCOL_WRITEBACK_CACHE (1u << 16)
+#define PROTOCOL_HANDLE_KILLPRIV (1u << 19)
+#define PROTOCOL_HANDLE_KILLPRIV_V2 (1u << 28)
 #define PROTOCOL_INIT_EXT (1u << 30)
 #define PROTOCOL_INIT2_PASSTHROUGH (1u << (37 - 32))
 #define PROTOCOL_INIT2_OVER_IO_URING (1u << (41 - 32))
 #define PROTOCOL_FOPEN_PASSTHROUGH (1u << 7)
 #define PROTOCOL_ENTRY_OUT_SIZE 128
 #define PROTOCOL_SETATTR_SIZE (1u << 3)
+#define PROTOCOL_WRITE_KILL_PRIVILEGES (1u << 2)
 #define PROTOCOL_FSYNC_DATA (1u << 0)
 
 struct protocol_in_header {
