@@ -169,7 +169,7 @@ int main(int count, char **words) {
     server.bytes = mmap(NULL, server.size, PROT_READ, MAP_SHARED, server.file, 0);
     if (server.bytes == MAP_FAILED)
         die("mmap");
-    madvise((void *)server.bytes, server.size, MADV_RANDOM); /* as the data plane does */
+    madvise((void *)server.bytes, server.size, MADV_RANDOM); /* The data plane does the same. */
     server.device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     char options[128];
     snprintf(options, sizeof options, "fd=%d,rootmode=100600,user_id=0,group_id=0,allow_other", server.device);

@@ -28,7 +28,7 @@ _SETTLED = 1.0
 _LOOK = 0.02
 _TOO_LONG = (
     "thinsim: a pause of the pool took longer than {:.1f} s, so its guard killed the reclaim and resumed the "
-    "pool; what was freed stays freed. Run it again when the machine is less busy, or with a longer --pause"
+    "pool; nothing is lost. Run it again when the machine is less busy, or with a longer --pause"
 )
 
 
