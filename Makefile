@@ -172,7 +172,7 @@ bench-thin-growth: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.thin_growth $(BENCH_ARGUMENTS)
 
-# A quarter of an hour and 25 GB of disk, as root, on a machine without other work: compare a reclaim of 10 GiB with the
+# Half an hour and 25 GB of disk, as root, on a machine without other work: compare a reclaim of 10 GiB with the
 # balloon method, beside fio on the same pool, and write docs/evidence/reclaim.md.
 .PHONY: bench-reclaim
 bench-reclaim: setup

@@ -36,7 +36,8 @@ def main() -> None:
 
 def page(kept: Measured) -> str:
     """Return the text of the page."""
-    return filled(NAME, {"figures": f"{_table(kept.document)}\n\n{kept.origin()}"})
+    size = f"The free space was {format_size(kept.document['size'])}."
+    return filled(NAME, {"figures": f"{_table(kept.document)}\n\n{kept.origin()} {size}"})
 
 
 def _table(measured: Mapping[str, Any]) -> str:
