@@ -161,7 +161,7 @@ def events(
     "--file",
     metavar="PATTERN",
     help="Show the offsets in the file with this path in the store instead of the times, or the sum over all "
-    "files that this shell pattern matches, such as 'images/*.qcow2'.",
+    "files that this shell pattern matches, such as 'images/disk*'.",
 )
 @JSON
 def histogram(mountpoint: Path | None, control: Path | None, file: str | None, as_json: bool) -> None:

@@ -123,6 +123,12 @@ def cli() -> None:
     help="Serve although the host cannot report freed bytes; estimate them from the maps of the files.",
 )
 @click.option(
+    "--allow-other",
+    is_flag=True,
+    help="Let other users use the mount, as the permissions of its files allow. A user who is not root needs "
+    "user_allow_other in /etc/fuse.conf.",
+)
+@click.option(
     "--ready-fd",
     type=click.IntRange(min=0),
     metavar="N",
@@ -140,6 +146,7 @@ def mount(
     fuse_uring: str,
     event_file: Path | None,
     allow_estimate: bool,
+    allow_other: bool,
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
@@ -162,6 +169,7 @@ def mount(
         options += ["--fuse-uring", fuse_uring]
         options += [] if event_file is None else ["--events", str(event_file)]
         options += ["--allow-estimate"] if allow_estimate else []
+        options += ["--allow-other"] if allow_other else []
         _mount_in_background(directory, mountpoint, control, options, ready_fd)
         return
     # Only the server needs pyfuse3 and the extension.
@@ -190,6 +198,7 @@ def mount(
             passthrough=Passthrough(passthrough),
             events=event_file,
             allow_estimate=allow_estimate,
+            allow_other=allow_other,
             uring=FuseUring(fuse_uring),
         )
     )

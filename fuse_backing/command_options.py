@@ -49,7 +49,7 @@ def file_option(command: _Command) -> _Command:
         metavar="PATTERN",
         default="*",
         help="Show only the file with this path in the store, or those that this shell pattern matches, such "
-        "as 'images/*.qcow2'. An * also matches a slash.",
+        "as 'images/disk*'. A star also matches a slash.",
     )(command)
 
 

@@ -17,26 +17,28 @@ _VARIABLE = "_FUSE_COMMFD"
 """The variable with the number of the socket to which the helper sends the descriptor (libfuse, mount.c)."""
 
 
-def mount_fuse(mountpoint: Path, *, fsname: str, subtype: str) -> int:
+def mount_fuse(mountpoint: Path, *, fsname: str, subtype: str, allow_other: bool = False) -> int:
     """Mount on *mountpoint*, a real path, and return a descriptor of ``/dev/fuse``, which the caller owns.
 
     /proc/mounts shows *fsname* as the source and ``fuse.subtype`` as the type. The kernel checks permissions
-    (``default_permissions``). It sends its first request, INIT, at once, and no other before that has its
-    answer. Without the right to mount, ``fusermount3`` mounts, as it does for libfuse. Raises SessionError.
+    (``default_permissions``). With *allow_other*, other users than the caller may use the mount as well. The
+    kernel sends its first request, INIT, at once, and no other before that has its answer. Without the right
+    to mount, ``fusermount3`` mounts, as it does for libfuse. Raises SessionError.
     """
+    rights = "default_permissions,allow_other" if allow_other else "default_permissions"
     try:
-        return _mounted_directly(mountpoint, fsname, subtype)
+        return _mounted_directly(mountpoint, fsname, subtype, rights)
     except OSError as error:
         if error.errno == errno.EPERM and os.geteuid() != 0:
-            return _mounted_by_helper(mountpoint, fsname, subtype)
+            return _mounted_by_helper(mountpoint, fsname, subtype, rights)
         raise SessionError(_refused(mountpoint, error.strerror or str(error))) from error
 
 
-def _mounted_directly(mountpoint: Path, fsname: str, subtype: str) -> int:
+def _mounted_directly(mountpoint: Path, fsname: str, subtype: str, rights: str) -> int:
     mode = stat.S_IFMT(mountpoint.stat().st_mode)
     device = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     owner = f"user_id={os.getuid()},group_id={os.getgid()}"
-    options = f"fd={device},rootmode={mode:o},{owner},default_permissions"
+    options = f"fd={device},rootmode={mode:o},{owner},{rights}"
     try:
         mount(fsname, mountpoint, f"fuse.{subtype}", MS_NOSUID | MS_NODEV, options)
     except BaseException:
@@ -45,12 +47,12 @@ def _mounted_directly(mountpoint: Path, fsname: str, subtype: str) -> int:
     return device
 
 
-def _mounted_by_helper(mountpoint: Path, fsname: str, subtype: str) -> int:
+def _mounted_by_helper(mountpoint: Path, fsname: str, subtype: str, rights: str) -> int:
     if not _MTAB.exists():
         # The helper would mount all the same, and then refuse to unmount (util/fusermount.c, unmount_fuse).
         reason = f"{_HELPER} can't unmount without {_MTAB}; as root: ln -s ../proc/self/mounts {_MTAB}"
         raise SessionError(_refused(mountpoint, reason))
-    options = f"fsname={_escaped(fsname)},subtype={_escaped(subtype)},default_permissions"
+    options = f"fsname={_escaped(fsname)},subtype={_escaped(subtype)},{rights}"
     ours, theirs = socket.socketpair()
     with ours, theirs:
         try:

@@ -36,14 +36,15 @@ async def serve(
     passthrough: Passthrough = Passthrough.AUTO,
     events: Path | None = None,
     allow_estimate: bool = False,
+    allow_other: bool = False,
     uring: FuseUring = FuseUring.OFF,
 ) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or an unmount from outside.
 
     *ready* is called with the server's description when the mount and the control socket answer. With
     *events* every event is appended to that file. A host on which freed bytes can't be measured is refused,
-    unless *allow_estimate* is true. *uring* chooses the way of the requests. Raises FuseBackingError (in an
-    ExceptionGroup if a task raised it).
+    unless *allow_estimate* is true. With *allow_other* other users may use the mount as well. *uring* chooses
+    the way of the requests. Raises FuseBackingError (in an ExceptionGroup if a task raised it).
     """
     io_flusher = become_io_flusher()  # before any other thread exists
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would report that somebody wants a lease (``releases``)
@@ -81,7 +82,12 @@ async def serve(
                 if event_file is not None:
                     nursery.start_soon(event_file.run)
                 async with mounted(
-                    files, real, fsname=info.directory, subtype=SUBTYPE, channel=shortcut.channel()
+                    files,
+                    real,
+                    fsname=info.directory,
+                    subtype=SUBTYPE,
+                    channel=shortcut.channel(),
+                    allow_other=allow_other,
                 ) as session:
                     shortcut.begin(fd, accounting, session.transport)
                     ready(info)

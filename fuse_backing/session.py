@@ -123,13 +123,14 @@ async def mounted(
     fsname: str,
     subtype: str,
     channel: ChannelOptions | None = None,
+    allow_other: bool = False,
 ) -> AsyncIterator[Session]:
     """Mount *operations* on *mountpoint*, and serve them in the background until the block ends.
 
     The block begins when the mount answers. At its end, even when cancelled, it waits until the mount is
     unmounted. If someone else unmounts it, ``Session.ended`` is set and the block continues. /proc/mounts
-    shows *fsname* as the source and ``fuse.subtype`` as the type. Raises SessionError if mounting fails, or
-    if the session loop fails (which cancels the block).
+    shows *fsname* as the source and ``fuse.subtype`` as the type. With *allow_other* all users may use the
+    mount. Raises SessionError if mounting fails, or if the session loop fails (which cancels the block).
     """
     global _in_use  # noqa: PLW0603  (pyfuse3 has its session in module globals)
     if _in_use:
@@ -145,7 +146,10 @@ async def mounted(
                 # Not nursery.start: on cancellation it would wait for a task that ends only with the unmount
                 # below.
                 options = channel or ChannelOptions()
-                begin = partial(_begin, session, fsname, subtype, options)
+                mount = partial(
+                    mount_fuse, session.mountpoint, fsname=fsname, subtype=subtype, allow_other=allow_other
+                )
+                begin = partial(_begin, session, mount, options)
                 nursery.start_soon(_serve, operations, begin, session, options.uring, nursery.cancel_scope)
                 with trio.CancelScope(shield=True):
                     await session.answers.wait()
@@ -245,11 +249,11 @@ async def _serve_data(operations: FileOperations) -> None:
     pyfuse3.terminate()
 
 
-def _begin(session: Session, fsname: str, subtype: str, channel: ChannelOptions) -> int:
+def _begin(session: Session, mount: Callable[[], int], channel: ChannelOptions) -> int:
     """Mount, open the channel, and return libfuse's device. Raises SessionError."""
-    device = mount_fuse(session.mountpoint, fsname=fsname, subtype=subtype)
-    mount = mounts.mount_on(session.mountpoint)
-    session.mount_id = mount.mount_id if mount is not None else -1
+    device = mount()
+    mounted_on = mounts.mount_on(session.mountpoint)
+    session.mount_id = mounted_on.mount_id if mounted_on is not None else -1
     try:
         return native.open_channel(
             device,
