@@ -107,7 +107,7 @@ def test_a_removed_file_that_the_host_itself_has_open_keeps_its_data(store: Stor
         (event,) = store.releases(1)
         assert event.file == "b"
         assert host.read() == b"x" * MIB
-    assert store.totals().events == 1
+        assert store.totals().events == 1  # if the host closes the file soon, the store still sees that
 
 
 @rig
