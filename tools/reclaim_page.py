@@ -1,13 +1,12 @@
 """``python -m tools.reclaim_page`` writes docs/evidence/reclaim.md from the measurement that is kept.
 
-``--figures FILE`` first keeps the document that ``python -m benchmarks.reclaim --json`` wrote, and ``--note``
-adds a sentence about it.
+``--figures FILE`` first keeps the document that ``python -m benchmarks.reclaim --json`` wrote, and
+``--command`` names the command that did, if it was another than that of the Makefile.
 """
 
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,10 @@ _Figures = Mapping[str, Sequence[float]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figures", type=Path)
-    parser.add_argument("--note", default="", help="a sentence about this measurement, for the page")
+    parser.add_argument("--command", default=COMMAND, help="the command that made the figures")
     arguments = parser.parse_args()
     if arguments.figures:
-        measured = measured_now(COMMAND, json.loads(arguments.figures.read_text()))
-        replace(measured, note=arguments.note).write(KEPT)
+        measured_now(arguments.command, json.loads(arguments.figures.read_text())).write(KEPT)
     (EVIDENCE / f"{NAME}.md").write_text(page(Measured.read(KEPT)))
 
 

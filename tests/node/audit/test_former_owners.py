@@ -2,24 +2,14 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.node.reclaim.live_pool import BLOCK, EACH_KIND, LivePool, live_pool
+from tests.node.reclaim.live_pool import BLOCK, LivePool
 from thinsim.cli.statuses import DONE, LEAKED
 
 pytestmark = pytest.mark.extents
-
-
-@pytest.fixture(params=EACH_KIND)
-def pool(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LivePool]:
-    with live_pool(request.param, tmp_path, monkeypatch) as made:
-        yield made
 
 
 def audited(pool: LivePool, *words: str, status: int = LEAKED) -> dict[str, Any]:
