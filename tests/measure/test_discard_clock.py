@@ -20,11 +20,12 @@ def test_work_and_waits_of_all_discards_add_up() -> None:
     for _ in range(2):
         with clock.timing():
             spin(0.05)
-            time.sleep(0.05)
+            time.sleep(0.1)
     times = clock.times
     assert (times.discards, times.reference) == (2, NO_REFERENCE)
     assert times.processor >= 0.09
-    assert times.seconds - times.processor - times.delayed >= 0.09
+    # One of two waits of 0.1 s would be less. The kernel may count the end of a wait as a delay.
+    assert times.seconds - times.processor - times.delayed >= 0.15
 
 
 def test_a_discard_that_fails_is_timed_as_well() -> None:
