@@ -14,7 +14,7 @@ from tests.thin.ram_pool import RamPool
 from tests.thin.ram_store import BLOCK, RamStore
 from thinsim.thin.metadata.best_claims import OwnedRun
 from thinsim.thin.metadata.free_runs import free_runs
-from thinsim.thin.metadata.stale_nodes import StaleNodes, read_stale_nodes
+from thinsim.thin.metadata.stale_nodes import MOST_BLOCKS, MOST_ENTRIES, StaleNodes, read_stale_nodes
 from thinsim.thin.metadata.stale_owners import last_owners
 from thinsim.thin.metadata.view import MetadataView
 from thinsim.thin.metadata.wanted_blocks import WantedBlocks
@@ -22,12 +22,14 @@ from thinsim.thin.metadata.wanted_blocks import WantedBlocks
 RECORDED = Path(__file__).parent / "data" / "linux-6.1-former-owners.gz"
 
 
-def stale_nodes(store: RamStore, **limits: int) -> tuple[MetadataView, StaleNodes, WantedBlocks]:
+def stale_nodes(
+    store: RamStore, most_blocks: int = MOST_BLOCKS, most_entries: int = MOST_ENTRIES
+) -> tuple[MetadataView, StaleNodes, WantedBlocks]:
     """Return the old nodes in *store*, with the mappings of all free data blocks."""
     view = MetadataView(store)
     counts = view.data_counts()
     wanted = WantedBlocks(free_runs(counts, 0, counts.nr_blocks))
-    return view, read_stale_nodes(view, wanted, **limits), wanted
+    return view, read_stale_nodes(view, wanted, most_blocks, most_entries), wanted
 
 
 def by_block(runs: list[OwnedRun]) -> dict[int, int]:
@@ -178,12 +180,16 @@ def test_nodes_in_blocks_that_were_used_meanwhile_are_dropped() -> None:
     ram.message("delete 1")
     view, nodes, wanted = stale_nodes(ram.metadata)
     assert by_block(last_owners(view, nodes, wanted)) == named(blocks, 1)
-    nodes.keep_unchanged(view.superblock.metadata_space_map.bitmap_root)
+    nodes.note_index(view.superblock.metadata_space_map.bitmap_root)
+    nodes.keep_unchanged()
     assert by_block(last_owners(view, nodes, wanted)) == named(blocks, 1), "no commit came between"
     older = min(nodes.leaves, key=nodes.age)
-    nodes.keep_unchanged(older)
+    nodes.note_index(older)
+    nodes.keep_unchanged()
     assert older not in nodes.leaves
-    nodes.keep_unchanged((nodes.index - 1) % nodes.blocks)
+    nodes.note_index(nodes.index)
+    assert nodes.passed == nodes.blocks, "the index returned to its block"
+    nodes.keep_unchanged()
     assert last_owners(view, nodes, wanted) == [], "the pool may have used every free block"
 
 

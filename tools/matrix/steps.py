@@ -9,7 +9,7 @@ from tools.matrix.systems import MatrixSystem
 
 _TEST_PACKAGES = "apt-get install -qq busybox-static containerd docker-registry fio qemu-utils runc"
 _TESTS = (
-    # Loop devices are this machine's, and others may make some meanwhile: each run looks at its own directory.
+    # Others may make loop devices on this machine meanwhile: each run looks at its own directory.
     "THINSIM_SHARED_MACHINE=1 "
     ".venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not browser and not long' "
     "--basetemp=/tmp/tests-of-SUITE --durations=100"

@@ -47,7 +47,9 @@ def _read(store: MetadataStore, freed: Iterable[BlockRun] | None) -> FormerMappi
         counts = view.data_counts()
         freed = free_runs(counts, 0, counts.nr_blocks)
     wanted = WantedBlocks(freed)
-    nodes = read_stale_nodes(view, wanted)
-    now = MetadataView(store)
-    nodes.keep_unchanged(now.superblock.metadata_space_map.bitmap_root)
-    return FormerMappings(last_owners(now, nodes, wanted), nodes.cut)
+    nodes = read_stale_nodes(view, wanted, present_index=lambda: _present_index(store))
+    return FormerMappings(last_owners(MetadataView(store), nodes, wanted), nodes.cut)
+
+
+def _present_index(store: MetadataStore) -> int:
+    return MetadataView(store).superblock.metadata_space_map.bitmap_root

@@ -9,7 +9,7 @@ next one began.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -29,6 +29,9 @@ MOST_BLOCKS = 1 << 20
 MOST_ENTRIES = 1 << 23
 """The most entries of old nodes that are kept in memory, with 16 bytes each."""
 
+_MOST_BETWEEN_LOOKS = 256
+_LOOKS = 64
+"""The looks at the present index while all metadata blocks are read."""
 _OVERHEAD = 16
 """The entries that need as much memory as a leaf, or a root's pointers, without entries."""
 _NUMBER_SIZE = 8
@@ -84,6 +87,12 @@ class StaleNodes:
     """The blocks of all indexes, ascending."""
     cut: bool = False
     """True if a limit ended the reading early."""
+    passed: int = 0
+    """The number of blocks that the allocation passed since the reading began; a block may count twice."""
+    _passed_to: int = -1
+
+    def __post_init__(self) -> None:
+        self._passed_to = self.index
 
     def segment(self, block: int) -> int:
         """Return the number of the part of the device, between two indexes, in which *block* is."""
@@ -98,21 +107,26 @@ class StaleNodes:
         """
         return (block - self.index - 1) % self.blocks
 
-    def keep_unchanged(self, index: int) -> None:
-        """Drop the nodes in blocks that the pool may have used since; *index* is its index now."""
-        used = self.age(index) + 1
-        if used == self.blocks:
-            return
+    def note_index(self, index: int) -> None:
+        """Count the blocks that the allocation passed since the last call; *index* is the pool's index now.
+
+        A pool that commits may use all of its blocks again, so that its index alone does not show it.
+        """
+        self.passed += (index - self._passed_to) % self.blocks
+        self._passed_to = index
+
+    def keep_unchanged(self) -> None:
+        """Drop the nodes in blocks that the allocation has passed: the pool may have used them since."""
         for kept in (self.leaves, self.inner):
-            for block in [block for block in kept if self.age(block) < used]:
+            for block in [block for block in kept if self.age(block) < self.passed]:
                 del kept[block]
         for each in self.roots.values():
-            each.below = self._unless_used(each.below, used)
-            each.above = self._unless_used(each.above, used)
-            each.newest = self._unless_used(each.newest, used)
+            each.below = self._unless_used(each.below)
+            each.above = self._unless_used(each.above)
+            each.newest = self._unless_used(each.newest)
 
-    def _unless_used(self, block: int | None, used: int) -> int | None:
-        return None if block is None or self.age(block) < used else block
+    def _unless_used(self, block: int | None) -> int | None:
+        return None if block is None or self.age(block) < self.passed else block
 
 
 def read_stale_nodes(
@@ -120,26 +134,35 @@ def read_stale_nodes(
     wanted: WantedBlocks,
     most_blocks: int = MOST_BLOCKS,
     most_entries: int = MOST_ENTRIES,
+    *,
+    present_index: Callable[[], int] | None = None,
 ) -> StaleNodes:
     """Return the old nodes in the free metadata blocks of *view*, in which no content is trusted.
 
     Only mappings of the data blocks in *wanted* are kept. The reading ends early after *most_blocks* blocks
-    or *most_entries* entries. MetadataDamagedError if the space map is damaged.
+    or *most_entries* entries. If the pool may commit meanwhile, *present_index* returns its index; nodes in
+    blocks that it may have used since are then left out. MetadataDamagedError if the space map is damaged.
     """
     root = view.superblock.metadata_space_map
     found = StaleNodes(root.nr_blocks, root.bitmap_root, cut=wanted.cut)
     _add_details(found, view.trees.details.entries(view.superblock.details_root))
     reader = _Reader(found, wanted, view.superblock.time)
     blocks = 0
+    between = min(_MOST_BETWEEN_LOOKS, max(1, root.nr_blocks // _LOOKS))
     for begin, end in free_runs(view.metadata_counts(), 0, root.nr_blocks):
         for block in range(begin, end):
             if blocks >= most_blocks or reader.entries >= most_entries:
                 found.cut = True
                 break
             blocks += 1
+            if present_index is not None and blocks % between == 0:
+                found.note_index(present_index())
             with suppress(MetadataDamagedError, OSError):  # the block can't be read
                 reader.look(block, view.blocks.fetch(block))
     found.commits = sorted({*found.commits, root.bitmap_root})
+    if present_index is not None:
+        found.note_index(present_index())
+        found.keep_unchanged()
     return found
 
 
