@@ -82,8 +82,8 @@ async def test_a_device_without_discards_and_without_a_file_is_refused(
         await place_of_device(device.path, SIZE, BLOCK)
 
 
-def test_an_image_has_no_offset(file: Path) -> None:
-    place = place_of_image(file, SIZE)
+async def test_an_image_has_no_offset(file: Path) -> None:
+    place = await place_of_image(file, SIZE)
     try:
         place.freer.punch(0, BLOCK)
         assert place.allocated() == [(BLOCK, SIZE)]

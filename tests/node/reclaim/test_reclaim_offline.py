@@ -12,6 +12,7 @@ import pytest
 from fuse_backing.allocation import allocated_bytes
 from tests.dm.metadata_soundness import assert_sound
 from tests.node.reclaim.live_pool import BLOCK, EMULATED, live_pool
+from tests.node.reclaim.loop_partition import needs_partitions, partition_of
 from thinsim.block import loop
 from thinsim.dm.metadata_device import MetadataFile
 from thinsim.thin.metadata.view import MetadataView
@@ -19,6 +20,8 @@ from thinsim.thin.metadata.view import MetadataView
 pytestmark = [pytest.mark.extents, pytest.mark.rig]
 
 LOST = 40
+FIRST = 1 << 20
+"""The first byte of a partition."""
 
 
 @pytest.fixture
@@ -82,6 +85,28 @@ def test_the_free_blocks_of_a_device_are_discarded(images: tuple[Path, Path]) ->
     assert f"by discards of {attached.path}" in done.stdout
     assert held(data) == LOST * BLOCK
     assert used_content(data, USED) == content
+
+
+@needs_partitions
+def test_only_blocks_that_the_host_holds_are_discarded_below_a_partition(
+    images: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, metadata = images
+    content, size = used_content(data, USED), data.stat().st_size
+    disk = tmp_path / "disk"
+    with disk.open("xb") as file, data.open("rb") as source:
+        file.truncate(FIRST + size)
+        for block in range(2 * LOST):
+            source.seek(block * BLOCK)
+            file.seek(FIRST + block * BLOCK)
+            file.write(source.read(BLOCK))
+    with partition_of(disk, first=FIRST, length=size) as partition:
+        done = offline(partition, metadata, "--json")
+        assert done.returncode == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert (result["promised"], result["freed"], result["pieces"]) == (LOST * BLOCK, LOST * BLOCK, LOST)
+        assert used_content(partition, USED) == content
+    assert held(disk) == LOST * BLOCK
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["data", "metadata"])

@@ -121,7 +121,7 @@ async def _look(
     from thinsim.node.reclaim.rounds import promise  # noqa: PLC0415
 
     if offline is not None:
-        promise_offline(*offline, min_run, result)
+        await promise_offline(*offline, min_run, result)
     else:
         assert name is not None
         await promise(await _find(name), min_run, result)

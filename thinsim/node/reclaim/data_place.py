@@ -18,7 +18,7 @@ from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE,
 from thinsim.block.kernel_view import discard_limits
 from thinsim.block.linux import BLKDISCARD
 from thinsim.errors import ConflictError, EnvironmentLacksError
-from thinsim.node.reclaim.data_file import DataFile, attached_file, file_below, find_data_file
+from thinsim.node.reclaim.data_file import DataFile, attached_file, find_data_file
 
 
 class SpaceFreer(Protocol):
@@ -109,14 +109,14 @@ async def place_of_device(device: Path, size: int, block_bytes: int) -> PoolData
         raise EnvironmentLacksError(f"no permission for {error.filename}: run it as root") from error
 
 
-def place_of_image(path: Path, size: int) -> PoolData:
+async def place_of_image(path: Path, size: int) -> PoolData:
     """Return the place of a pool's data that no pool uses: a file, or a block device that nobody holds.
 
     ConflictError if somebody holds it.
     """
     try:
         if stat.S_ISBLK(path.stat().st_mode):
-            file, why = file_below(path)
+            file, why = await find_data_file(path)
             return PoolData(path, size, DevicePunches(path, exclusive=True), file, why)
         return PoolData(path, size, FilePunches(path), DataFile(path, 0))
     except OSError as error:

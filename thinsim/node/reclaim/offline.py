@@ -5,8 +5,8 @@ It also takes images in plain files, which thin_trim refuses.
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import trio
@@ -35,7 +35,7 @@ async def reclaim_offline(
     the two, or if the metadata is not clean. InvalidValueError if *data* is too small for the metadata.
     """
     begun = trio.current_time()
-    with offline_pool(data, metadata) as (free_map, place), closing(place):
+    async with offline_pool(data, metadata) as (free_map, place):
         block_bytes = free_map.block_sectors * SECTOR_SIZE
         found = offline_candidates(free_map, place, min_run)
         progress.begin(found, place)
@@ -55,14 +55,14 @@ async def reclaim_offline(
             progress.seconds = trio.current_time() - begun
 
 
-def promise_offline(data: Path, metadata: Path, min_run: int, progress: ReclaimProgress) -> None:
+async def promise_offline(data: Path, metadata: Path, min_run: int, progress: ReclaimProgress) -> None:
     """Count in *progress* what `reclaim_offline` would free. Raises what it raises."""
-    with offline_pool(data, metadata) as (free_map, place), closing(place):
+    async with offline_pool(data, metadata) as (free_map, place):
         progress.begin(offline_candidates(free_map, place, min_run), place)
 
 
-@contextmanager
-def offline_pool(data: Path, metadata: Path) -> Iterator[tuple[FreeMap, PoolData]]:
+@asynccontextmanager
+async def offline_pool(data: Path, metadata: Path) -> AsyncIterator[tuple[FreeMap, PoolData]]:
     """Open both devices of a pool that is not active. Raises what `reclaim_offline` raises."""
     for path in (data, metadata):
         _refuse_attached(path)
@@ -77,7 +77,8 @@ def offline_pool(data: Path, metadata: Path) -> Iterator[tuple[FreeMap, PoolData
             raise InvalidValueError(
                 f"{data} has {found} bytes, and the data of {metadata} needs {size}: they are not of one pool"
             )
-        yield free_map, place_of_image(data, size)
+        with closing(await place_of_image(data, size)) as place:
+            yield free_map, place
     finally:
         store.close()
 
