@@ -72,6 +72,7 @@ class BtrfsAccounting:
     exact: bool = True
     native: bool = False
     sees_preallocation: bool = True
+    overwrites_free: bool = True
     maps_what_it_holds: bool = False
     writes_back: bool = True
 
