@@ -4,7 +4,6 @@ import errno
 import functools
 import inspect
 import logging
-import resource
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, cast
 
@@ -22,16 +21,6 @@ def _refuse(number: int) -> NoReturn:
     raise pyfuse3.FUSEError(number)
 
 
-@functools.cache
-def _warn_of_descriptors() -> None:
-    """Log once per process that descriptors have run out."""
-    log.warning(
-        "no descriptor is left (the limit is %d), and callers get EMFILE: close files of the store, or raise "
-        "the limit (ulimit -Hn, LimitNOFILE=) and mount again",
-        resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-    )
-
-
 def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Raise nothing but FUSEError from a handler: pyfuse3 ends the session on any other exception."""
 
@@ -44,8 +33,6 @@ def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
         except OSError as error:
             # After ENOSYS the kernel would no longer send this operation, for any file.
             number = error.errno or errno.EIO
-            if number in (errno.EMFILE, errno.ENFILE):
-                _warn_of_descriptors()
             raise pyfuse3.FUSEError(errno.EOPNOTSUPP if number == errno.ENOSYS else number) from error
         except Exception as error:
             log.exception("%s failed; the caller gets EIO", handler.__qualname__)
