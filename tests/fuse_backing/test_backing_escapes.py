@@ -138,7 +138,7 @@ def test_a_directory_that_is_moved_out_while_it_is_walked_shows_only_its_own_fil
                 above.add(outcome(lambda: tuple(names_in(store.mountpoint))))
     finally:
         os.close(place)
-    # What is at d on the host at a moment is in the tree, and may be read by its path.
+    # A file that is below d on the host at a moment is in the tree, and may be read by its path.
     assert found <= {INSIDE, *GONE}
     assert above <= {("d",)}
     assert sorted(names_in(away) + names_in(store.host("d"))) == ["beside", "file"]

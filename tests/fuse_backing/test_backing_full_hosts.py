@@ -58,8 +58,8 @@ def place(subject: OperatedDirectory, name: str) -> Path:
     return Path(os.fsdecode(subject.root)) / name
 
 
-Step = Callable[[OperatedDirectory], object]
-STEPS: dict[str, Step] = {
+FullHostStep = Callable[[OperatedDirectory], object]
+STEPS: dict[str, FullHostStep] = {
     "write": lambda subject: write_all(subject.at(b"written")),
     "allocate": lambda subject: host_fallocate(subject.fd(0), 0, 64 * MIB, 8 * MIB),
     "extend": lambda subject: os.ftruncate(subject.fd(0), 256 * MIB),
