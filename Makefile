@@ -54,7 +54,7 @@ reproduce: setup
 
 # An installed containerd is used as it is, even when it comes from another package.
 test: setup
-	$(call install,busybox-static chromium docker-registry fio qemu-utils)
+	$(call install,busybox-static chromium docker-registry fio qemu-utils sqlite3)
 	$(if $(shell command -v containerd),,$(call install,containerd))
 	$(if $(shell command -v runc),,$(call install,runc))
 	-$(BIN)/python -m tools.containerd_builds >/dev/null
@@ -249,6 +249,22 @@ MATRIX ?=
 matrix: setup
 	$(call install,debootstrap)
 	$(BIN)/python -m tools.matrix --measure $(MATRIX)
+
+# Write docs/evidence/hosts.md from docs/evidence/data. MEASURE=all first measures every kind of host file system
+# below a store, as root; this takes minutes.
+.PHONY: hosts-page
+hosts-page: setup
+	$(BIN)/python -m tools.hosts_page $(if $(MEASURE),--measure)
+
+# Write docs/evidence/posix.md from docs/evidence/data. MEASURE=all first runs pjdfstest in a plain directory and on
+# stores, as root; this takes a quarter of an hour. SUITE is a clone of pjdfstest; by default git fetches one.
+SUITE ?=
+.PHONY: posix-page
+posix-page: setup
+	$(if $(MEASURE),$(call install,git openssl))
+	mkdir -p build
+	$(if $(MEASURE),$(BIN)/python -m tools.posix_suite $(if $(SUITE),--sources $(SUITE)) --json build/posix.json)
+	$(BIN)/python -m tools.posix_page $(if $(MEASURE),--results build/posix.json)
 
 # Two minutes: measure the leaks of each version of containerd that Debian has, and write their page.
 .PHONY: containerd-versions-page

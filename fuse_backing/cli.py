@@ -181,8 +181,8 @@ def mount(
     chosen = control
 
     def ready(info: ServerInfo) -> None:
-        if info.host_remark:
-            click.echo(f"{mountpoint}: {info.host_remark}")
+        for remark in info.remarks():
+            click.echo(f"{mountpoint}: {remark}")
         if ready_fd is not None:
             server.announce(ready_fd, chosen)
         if log is not None:
@@ -217,10 +217,8 @@ def _mount_in_background(
             pipe.write(json.dumps(answer) + "\n")
     click.echo(f"{mountpoint}: served by process {answer['pid']}, control socket {answer['control']}")
     info = trio.run(StoreClient(control).ping)
-    if info.host_remark:
-        click.echo(f"{mountpoint}: {info.host_remark}")
-    if info.transport_reason:
-        click.echo(f"{mountpoint}: no FUSE over io_uring: {info.transport_reason}")
+    for remark in info.remarks():
+        click.echo(f"{mountpoint}: {remark}")
 
 
 @click.command()

@@ -108,6 +108,11 @@ def host_accounting(directory_fd: int, path: Path, *, allow_estimate: bool = Fal
 def _why(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{error.strerror}; it needs room for a file of {_PROBE_SIZE >> 20} MiB: free some"
+    if error.errno == errno.EROFS:
+        return (
+            f"{error.strerror}; if it has made itself read-only after an error, dmesg has the reason; "
+            "else: mount -o remount,rw"
+        )
     if error.errno == errno.EPERM and os.geteuid() == 0:
         return f"{error.strerror}; the attribute i refuses even root (see it with lsattr -d): chattr -i"
     return error.strerror or str(error)

@@ -31,6 +31,11 @@ class FileAttributes(FileOperations):
         self._shortcut = shortcut
         self._inodes = InodeTable(directory_fd)
 
+    @property
+    def has_handles(self) -> bool:
+        """Return whether known files can be opened by handles, so that few descriptors are needed."""
+        return self._inodes.has_handles
+
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Subtract lookups, and remove each file that the kernel has forgotten.
 

@@ -119,14 +119,14 @@ class BackingFileSystem(NameTree):
             if inode.kind != stat.S_IFREG:
                 raise
             fd = await self._reopen(inode, flags, ctx)
+            opened = self._opened(inode, fd)
         else:
             try:
-                self._owned(fd, os.fstat(fd), ctx)
-                inode, _ = self._found(parent, name)
+                inode, opened = self._created(parent, name, fd, ctx)
             except BaseException:
-                os.close(fd)
+                # A caller that was refused must not find the file.
+                os.unlink(name, dir_fd=self._inodes.descriptor(parent))
                 raise
-        opened = self._opened(inode, fd)
         inode.lookups += 1
         return opened, self._attributes(inode)
 
@@ -211,6 +211,18 @@ class BackingFileSystem(NameTree):
 
     async def _released(self, path: str, fd: int) -> None:
         await self._releases.release(path, fd)
+
+    def _created(
+        self, parent: Inode, name: bytes, fd: int, ctx: pyfuse3.RequestContext
+    ) -> tuple[Inode, pyfuse3.FileInfo]:
+        """Own and find a new file, whose descriptor is closed on failure."""
+        try:
+            self._owned(fd, os.fstat(fd), ctx)
+            inode, _ = self._found(parent, name)
+        except BaseException:
+            os.close(fd)
+            raise
+        return inode, self._opened(inode, fd)
 
     def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
         pinned = False

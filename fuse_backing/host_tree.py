@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from fuse_backing.descriptor_calls import open_beneath
 
 _OPEN = os.O_PATH | os.O_NOFOLLOW
+_MOST_MOVES = 8
+"""Times that an entry which may have been moved meanwhile is opened again."""
 _NO_OPENAT2 = frozenset({errno.ENOSYS, errno.EPERM})
 
 
@@ -29,7 +31,7 @@ class HostTree:
         """
         check_name(name)
         if self._has_openat2:
-            return open_beneath(directory, name, _OPEN)
+            return _opened(directory, name)
         fd = os.open(name, _OPEN, dir_fd=directory)
         if os.fstat(fd).st_dev != self._device:
             os.close(fd)
@@ -84,6 +86,20 @@ class HostTree:
         finally:
             os.close(fd)
         return sorted(files), sorted(directories)
+
+
+def _opened(directory: int, name: bytes) -> int:
+    """Open an entry by openat2(2). A mountpoint is EXDEV each time.
+
+    An entry that the host moves out of the directory meanwhile is EXDEV as well (fs/namei.c, complete_walk).
+    """
+    for _ in range(_MOST_MOVES):
+        try:
+            return open_beneath(directory, name, _OPEN)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+    return open_beneath(directory, name, _OPEN)
 
 
 def check_name(name: bytes) -> None:

@@ -50,13 +50,17 @@ async def serve(
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would report that somebody wants a lease (``releases``)
     real = check_mountpoint(mountpoint)
     check_apart(directory, mountpoint)
-    _allow_open_files()
+    most_descriptors = _allow_descriptors()
     ledger = Ledger()
     with (
         served_directory(directory) as fd,
         trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
     ):
         accounting = host_accounting(fd, directory, allow_estimate=allow_estimate)
+        event_file = None if events is None else EventFile.open(ledger, events)
+        shortcut = Shortcut(ledger, passthrough, uring)
+        injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
+        files = BackingFileSystem(fd, accounting, ledger, shortcut, injector)
         info = ServerInfo(
             os.getpid(),
             os.path.realpath(directory),
@@ -67,11 +71,11 @@ async def serve(
             host_unit=accounting.unit,
             host_remark=accounting.remark,
             freed_is_measured=accounting.exact,
+            overwrites_free=accounting.overwrites_free,
+            allocates=accounting.sees_preallocation,
+            file_handles=files.has_handles,
+            most_descriptors=most_descriptors,
         )
-        event_file = None if events is None else EventFile.open(ledger, events)
-        shortcut = Shortcut(ledger, passthrough, uring)
-        injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
-        files = BackingFileSystem(fd, accounting, ledger, shortcut, injector)
         try:
             async with trio.open_nursery() as nursery:
                 # The control socket comes first and ends last: a refusal comes before anything is mounted,
@@ -115,7 +119,9 @@ async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope
         return
 
 
-def _allow_open_files() -> None:
+def _allow_descriptors() -> int:
+    """Raise the limit of descriptors as far as possible, and return it."""
     # ``inodes`` may hold each file open that the kernel remembers.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,6 +1,6 @@
 """`StoreClient` calls a running backing store over its control socket; `store_server` lists the commands."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -13,6 +13,12 @@ from fuse_backing.faults import Fault, FaultPlan
 from fuse_backing.fuse_uring import DEVICE
 from fuse_backing.latency import OperationLatency
 from fuse_backing.path_patterns import matching
+
+_FEW_DESCRIPTORS = 4096
+"""Below this limit, users are warned: the server keeps up to 1024 descriptors of files that are not open."""
+
+_OWN_DESCRIPTORS = 40
+"""Descriptors that the server needs for itself, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,14 @@ class ServerInfo:
     """One sentence about how the host accounts for space, if users must know it; otherwise empty."""
     freed_is_measured: bool = True
     """True if freed bytes are measured, False if they are estimated from the maps of the files."""
+    overwrites_free: bool = False
+    """True if an overwrite can free bytes on the host, for which the ledger has no event."""
+    allocates: bool = True
+    """True if the store allocates space for fallocate(2), False if it refuses that with EOPNOTSUPP."""
+    file_handles: bool = True
+    """True if the server opens known files by their handles, False if each holds a descriptor."""
+    most_descriptors: int = 0
+    """The largest number of descriptors that the server may have; 0 if an older server does not report it."""
 
     @classmethod
     def from_json(cls, value: dict[str, object]) -> Self:
@@ -58,6 +72,34 @@ class ServerInfo:
             if field.name in value or field.default is MISSING
         }
         return cls(**given)  # type: ignore[arg-type]
+
+    def remarks(self) -> Iterator[str]:
+        """Yield sentences that the users of this store must know, about the host and about limits."""
+        if self.host_remark:
+            yield self.host_remark
+        if self.overwrites_free:
+            yield (
+                f"{self.host} writes data to a new place, so an overwrite frees bytes as well; the ledger "
+                "has no event for that (after chattr +C on the directory, new files are overwritten in place)"
+            )
+        if not self.allocates:
+            yield (
+                f"{self.host} does not show space that was allocated and never written, so fallocate(2) "
+                "without a hole punch fails here (EOPNOTSUPP)"
+            )
+        if not self.file_handles:
+            yield (
+                "files cannot be opened by handles here, so each file that the kernel remembers holds one of "
+                f"the server's {self.most_descriptors} descriptors"
+            )
+        if 0 < self.most_descriptors < _FEW_DESCRIPTORS:
+            yield (
+                f"the limit of {self.most_descriptors} descriptors allows about "
+                f"{max(self.most_descriptors - _OWN_DESCRIPTORS, 0) // 2} open files; raise it (ulimit -Hn, "
+                "LimitNOFILE=) and mount again"
+            )
+        if self.transport_reason:
+            yield f"no FUSE over io_uring: {self.transport_reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ _IGNORE_OFFSET = 1  # also return places that use only a part of the extent
 _PLACES = struct.Struct("=LLLL")  # struct btrfs_data_container: left, missing, count and missed of its u64s
 _PLACE = struct.Struct("=QQQ")  # inode, offset, root
 _INO_LOOKUP = 0xD0009412
+_START_SYNC = 0x80089418
+_WAIT_SYNC = 0x40089416
 _FIRST_FREE_OBJECTID = 256
 _EXTENT_DATA = 108
 _INLINE = 0
@@ -72,6 +74,7 @@ class BtrfsAccounting:
     exact: bool = True
     native: bool = False
     sees_preallocation: bool = True
+    overwrites_free: bool = True
     maps_what_it_holds: bool = False
     writes_back: bool = True
 
@@ -178,6 +181,8 @@ def _own_items(fd: int, before: list[MappedExtent], start: int, end: int) -> tup
         nearest = bisect_left(shared, (item.end, 0)) - 1  # the last that begins before the item's end
         if nearest >= 0 and shared[nearest][1] > item.start:
             if item.extent not in ours:
+                if not ours:
+                    _commit(fd)
                 ours[item.extent] = _only_ours(fd, item.extent)
             if not ours[item.extent]:
                 continue
@@ -194,6 +199,17 @@ def _only_ours(fd: int, extent: int) -> bool:
     us = os.fstat(fd).st_ino, _subvolume(fd)
     places = _PLACE.iter_unpack(memoryview(buffer)[_PLACES.size : _PLACES.size + count * 8])
     return missed == 0 and all((inode, root) == us for inode, _, root in places)
+
+
+def _commit(fd: int) -> None:
+    """Commit the file system's transaction.
+
+    BTRFS_IOC_LOGICAL_INO_V2 sees only the last commit (fs/btrfs/backref.c, extent_from_logical): it does not
+    find an extent that was written since, nor a clone that was made or removed since.
+    """
+    transaction = bytearray(8)
+    fcntl.ioctl(fd, _START_SYNC, transaction, True)
+    fcntl.ioctl(fd, _WAIT_SYNC, bytes(transaction))
 
 
 def _subvolume(fd: int) -> int:

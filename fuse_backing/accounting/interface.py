@@ -57,6 +57,13 @@ class HostAccounting(Protocol):
         """
 
     @property
+    def overwrites_free(self) -> bool:
+        """Return whether an overwrite can free bytes, since the host writes data to a new place.
+
+        The ledger has no event for that.
+        """
+
+    @property
     def writes_back(self) -> bool:
         """Return whether a measurement first writes the file back, which can take long."""
 

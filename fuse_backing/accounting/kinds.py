@@ -30,6 +30,7 @@ _TRIAL_SIZE = 4 << 20
 
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_EXTENT_FL = 0x00080000
+_FS_NOCOW_FL = 0x00800000
 _MOST_IN_INODE = 3
 _LEAST_PER_MAP_BLOCK = 50
 """Smallest number of extents that fit into a block of a file's map: with blocks of 1 KiB on ext4 and xfs."""
@@ -96,7 +97,8 @@ def _btrfs(fd: int) -> HostAccounting:
             f"btrfs frees whole extents, and reading a file's extents {why}; run as root, or use a directory "
             "on ext4, xfs or tmpfs"
         ) from None
-    return BtrfsAccounting("btrfs", os.fstatvfs(fd).f_frsize)
+    in_place = bool(_file_flags(fd) & _FS_NOCOW_FL)
+    return BtrfsAccounting("btrfs", os.fstatvfs(fd).f_frsize, overwrites_free=not in_place)
 
 
 def _tmpfs(fd: int) -> HostAccounting:

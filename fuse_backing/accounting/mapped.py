@@ -22,6 +22,7 @@ class MappedAccounting:
     kind: str
     unit: int
     sees_preallocation: bool = True
+    overwrites_free: bool = False
     exact: bool = True
     remark: str = ""
     native: bool = True

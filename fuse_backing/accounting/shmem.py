@@ -19,6 +19,7 @@ class ShmemAccounting:
     exact: bool = True
     native: bool = False
     sees_preallocation: bool = True
+    overwrites_free: bool = False
     writes_back: bool = False
 
     @property

@@ -25,6 +25,12 @@ STAGES = {
     "evidence/reclaim.md": PageStage(
         cases=(CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),),
     ),
+    "evidence/hosts.md": PageStage(
+        cases=(
+            CommandCase("make", instead={"make": "make -C $CLONE"}),
+            CommandCase(".venv/bin/python", instead={".venv": "env -C $CLONE .venv"}),
+        ),
+    ),
     "evidence/containerd-suspend.md": PageStage(
         cases=(CommandCase("dmsetup suspend disk", status=1),),
         finish="umount mnt\nthinsim env dmsetup remove disk\nthinsim pool remove demo; thinsim dm stop",
@@ -50,6 +56,7 @@ EXEMPT = (
     Exempt("evidence/data-plane.md", "make bench-", CLONE, NIGHTLY),
     Exempt("evidence/data-plane.md", ".venv/bin/python -m benchmarks.thin_guest", GUEST, NIGHTLY),
     Exempt("evidence/data-plane.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
+    Exempt("evidence/hosts.md", "make hosts-page", _MEASURES, "tests/docs/test_evidence_pages.py"),
     Exempt("evidence/reclaim.md", "make bench-reclaim", _MEASURES, "tests/docs/test_evidence_pages.py"),
     Exempt("evidence/reclaim.md", ".venv/bin/python -m benchmarks", CLONE, NIGHTLY),
 )

@@ -48,6 +48,7 @@ UNSHOWN = (
     Unshown("make verdict-rates", "most of an hour; test_verdict_rates.py runs a short form"),
     Unshown("thinsim run --repeatable", "is run on mounts", "tests/regression/test_planted_regressions.py"),
     Unshown("make pictures", "writes the pictures of the clone again; test_report_pictures.py makes one"),
+    Unshown("make posix-page", "a quarter of an hour; test_posix_suite.py runs parts", "Makefile"),
     Unshown("make bench-removal", "minutes; python -m benchmarks.removal is run in a short form"),
     Unshown("make same-counts", "a quarter of an hour of guests"),
     Unshown("make test-long", "a quarter of an hour and more"),

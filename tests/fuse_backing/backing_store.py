@@ -83,6 +83,8 @@ class Store:
     errors: Path
     passthrough: str = "auto"
     options: list[str] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    """Options of prlimit(1) for the server."""
     server: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
@@ -90,6 +92,7 @@ class Store:
         with self.errors.open("wb") as errors, os.fdopen(read_end) as ready:
             self.server = subprocess.Popen(
                 [
+                    *(("prlimit", *self.limits) if self.limits else ()),
                     *(*COMMAND, "mount", str(self.directory), str(self.mountpoint), "--foreground"),
                     *("--control", str(self.control), "--ready-fd", str(write_end)),
                     *("--passthrough", self.passthrough, *self.options),

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fuse_backing.backing_store import DEADLINE, Store
-from tests.fuse_backing.hosts import MakeStore, Punched, make_clone, on, served_by_server
+from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate
+from tests.fuse_backing.hosts import PUNCH, MakeStore, Punched, make_clone, on, served_by_server
 from tests.host_file_systems import CLONING, MIB, HostFileSystem
 
 pytestmark = pytest.mark.rig
@@ -26,6 +26,30 @@ def test_a_punch_of_an_extent_shared_with_another_file_frees_nothing(
     make_clone(host, file.host_file)
     assert file.freed_by(lambda: file.punch(0, 4 * MIB)) == 0
     (host.directory / "clone").unlink()
+
+
+@on("btrfs", of=("btrfs compressed", "btrfs nodatacow"))
+@served_by_server
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "removed"])
+def test_a_clone_made_a_moment_ago_counts_before_the_host_has_committed_it(
+    host: HostFileSystem, fitting_store: Store, kept: bool
+) -> None:
+    """btrfs looks for the users of an extent in its last commit, in which neither file exists yet."""
+    content = os.urandom(4 * MIB)
+    with (
+        fitting_store.file("file").open("w+b", buffering=0) as file,
+        (host.directory / "clone").open("w+b") as clone,
+    ):
+        file.write(content)
+        with fitting_store.host("file").open("rb") as source:
+            fcntl.ioctl(clone, 0x40049409, source.fileno())  # FICLONE
+        if not kept:
+            clone.truncate(0)
+        assert host_fallocate(file.fileno(), PUNCH, 0, MIB) == 0
+        os.ftruncate(file.fileno(), 0)
+        assert clone.read() == (content if kept else b"")
+    assert fitting_store.totals().freed == (0 if kept else 4 * MIB)
+    assert fitting_store.totals().errors == 0
 
 
 @on("xfs with reflink", "btrfs", of=CLONING)

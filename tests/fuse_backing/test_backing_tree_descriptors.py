@@ -2,59 +2,93 @@
 
 import errno
 import os
-import resource
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fuse_backing import mounts
 from fuse_backing.inodes import InodeTable
-from tests.fuse_backing.backing_store import DEADLINE, Store
+from tests.fuse_backing.backing_store import COMMAND, DEADLINE, Store, host_fallocate, run_command
+from tests.repository import REPOSITORY
 
 rig = pytest.mark.rig
+PUNCH = 3
 without_uring = pytest.mark.parametrize("data_served_by", ["kernel", "server"], indirect=True)
 
 
 @pytest.fixture
-def small_limit() -> Iterator[int]:
-    """Let processes started by the test have 256 descriptors."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield 256
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+def limited_store(data_served_by: str, tmp_path: Path) -> Iterator[Store]:
+    """Yield a store whose server may have 256 descriptors."""
+    for name in ("dir", "mnt"):
+        (tmp_path / name).mkdir()
+    passthrough = "on" if data_served_by == "kernel" else "off"
+    store = Store(tmp_path / "dir", tmp_path / "mnt", tmp_path / "control", tmp_path / "errors", passthrough)
+    store.limits = ["--nofile=256:256"]
+    store.start()
+    yield store
+    store.tear_down()
+    assert mounts.mount_on(store.mountpoint) is None
 
 
 @rig
 @without_uring
-def test_more_open_files_than_descriptors_are_an_error_and_the_store_works_on(
-    store: Store, small_limit: int
-) -> None:
-    resource.prlimit(store.server.pid, resource.RLIMIT_NOFILE, (small_limit, small_limit))
+def test_a_thousand_open_files_of_256_descriptors_are_an_error_and_lose_nothing(limited_store: Store) -> None:
+    store = limited_store
     opened = []
+    failures = set()
     try:
-        failure = None
         for number in range(1000):
             try:
-                opened.append(os.open(store.file(f"f{number}"), os.O_RDWR | os.O_CREAT))
+                fd = os.open(store.file(f"f{number}"), os.O_RDWR | os.O_CREAT)
             except OSError as error:
-                failure = error.errno
-                break
-            os.pwrite(opened[-1], str(number).encode(), 0)
-        assert failure == errno.EMFILE
+                failures.add(error.errno)
+                continue
+            opened.append((number, fd))
+            os.pwrite(fd, str(number).encode(), 0)
+            os.fsync(fd)
+        assert failures == {errno.EMFILE}
         assert len(opened) > 64
-        for number, fd in enumerate(opened):
+        for number, fd in opened:
             assert os.pread(fd, 10, 0) == str(number).encode()
+            assert store.host(f"f{number}").read_bytes() == str(number).encode()
+            assert host_fallocate(fd, PUNCH, 0, 4096) == 0
+            os.pwrite(fd, str(number).encode(), 0)
     finally:
-        for fd in opened:
+        for _, fd in opened:
             os.close(fd)
-    for number in range(len(opened)):
+    for number, _ in opened:
         assert store.file(f"f{number}").read_bytes() == str(number).encode()
     store.file("d").mkdir()
     store.file("d/after").write_bytes(b"after")
     assert store.host("d/after").read_bytes() == b"after"
+    assert store.totals().events == len(opened)
     assert store.server.poll() is None
     store.server.send_signal(signal.SIGTERM)
     assert store.server.wait(DEADLINE) == 0
+    assert not store.control.exists()
+    # An open that failed has left no file behind.
+    assert sorted(file.name for file in store.directory.glob("f*")) == sorted(f"f{n}" for n, _ in opened)
+
+
+@rig
+@pytest.mark.parametrize("limit", [256, 4096])
+def test_mount_prints_a_small_limit_of_descriptors_with_the_fix(tmp_path: Path, limit: int) -> None:
+    for name in ("dir", "mnt"):
+        (tmp_path / name).mkdir()
+    done = subprocess.run(
+        ["prlimit", f"--nofile={limit}:{limit}", *COMMAND, "mount", tmp_path / "dir", tmp_path / "mnt"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    run_command("unmount", tmp_path / "mnt")
+    remark = "the limit of 256 descriptors allows about 108 open files; raise it (ulimit -Hn, LimitNOFILE=)"
+    assert (f"{tmp_path / 'mnt'}: {remark} and mount again" in done.stdout.splitlines()) == (limit == 256)
 
 
 @pytest.mark.root("it opens files by their handles")

@@ -150,6 +150,8 @@ def test_mount_and_ping_show_the_hosts_accounting(host: HostFileSystem, tmp_path
         assert info.freed_is_measured
         assert info.host_remark.startswith(words)
         assert bool(info.host_remark) == bool(words)
-        assert printed[1:] == ([f"{place}: {info.host_remark}"] if words else [])
+        assert printed[1:] == [f"{place}: {remark}" for remark in info.remarks()]
+        assert [remark for remark in info.remarks() if remark.startswith(words)] or not words
+        assert info.overwrites_free == (host.kind == "btrfs")
     finally:
         run_command("unmount", place, "--control", control)
