@@ -86,7 +86,7 @@ async def serve(
                     real,
                     fsname=info.directory,
                     subtype=SUBTYPE,
-                    channel=shortcut.channel(),
+                    channel=shortcut.channel(files.names),
                     allow_other=allow_other,
                 ) as session:
                     shortcut.begin(fd, accounting, session.transport)

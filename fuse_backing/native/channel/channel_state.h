@@ -5,6 +5,7 @@
  *   files.c      announced files, gates, backing files
  *   serving.c    requests that the channel serves
  *   answers.c    answers on their way to the kernel
+ *   naming.c     requests about names
  *   taken.c      requests that the plane has taken
  *   requests.c   requests that are left to Python
  *   replies.c    answers of libfuse, amended for passthrough
@@ -20,6 +21,7 @@
 
 #include "channel.h"
 #include "latency/latency.h"
+#include "names/names.h"
 #include "order.h"
 #include "plane/plane.h"
 #include "protocol/protocol.h"
@@ -83,6 +85,7 @@ struct channel_reader {
     struct taken_request *held;   /* writes that wait for earlier ones, in their order; only of a worker */
     struct taken_request *spares; /* buffers for the next requests */
     struct uring_worker *worker;  /* NULL for a reader of the device */
+    char *answer;                 /* BUFFER_SIZE bytes for answers about names; NULL before the first one */
     unsigned nr_reads;            /* since the last wait for completions */
     bool never_waits;             /* reads of the device do not block */
 };
@@ -99,6 +102,7 @@ struct channel {
     unsigned stack_depth;
     struct account *account;
     struct plane *plane; /* NULL without one */
+    struct names *names; /* NULL without them */
     struct uring *uring; /* NULL without one */
     struct order order;  /* used with a plane */
     struct latencies *latencies;
@@ -139,6 +143,9 @@ bool channel_serve_read(struct channel_reader *reader, size_t size);
 bool channel_serve_write(struct channel_reader *reader, size_t size);
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
 bool channel_serve_fsync(struct channel_reader *reader, size_t size);
+
+/* Serve a request about names, or leave it to Python; it always takes the request. */
+void channel_serve_name(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited);
 
 /* Clear the bits suid and sgid of a file that is about to be written, if the kernel asks for it. */
 void channel_clear_privileges(struct channel *channel, const char *content, size_t size);
@@ -185,6 +192,8 @@ void channel_buffer_free(char *buffer);
 /* Leave the request in the reader's buffer to Python. An opcode that Python does not serve is never given here. */
 bool channel_is_for_python(uint32_t opcode);
 void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *request);
+/* Leave a note to Python: see struct names_door. Without memory, its descriptor is closed. */
+void channel_queue_note(struct channel *channel, uint32_t opcode, int fd, const char *path);
 
 /* Note a request that libfuse will answer; false without memory. */
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited);
