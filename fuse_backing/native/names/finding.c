@@ -10,6 +10,17 @@
 
 #define NANO 1000000000
 
+/* The kernel may use attributes until the next tick of its clock at least. One system call on a path asks for the
+ * attributes of the same file several times: for permissions and at its end. The kernel has just looked the file up then,
+ * with its attributes, so that they are new. */
+#define LEAST_VALID 1
+
+static uint64_t attributes_valid(struct names *names) {
+    uint64_t valid = atomic_load(&names->valid);
+
+    return valid < LEAST_VALID ? LEAST_VALID : valid;
+}
+
 enum names_outcome names_answer_error(struct names_request *request, int error) {
     request->answer->error = error;
     return NAMES_ANSWERED;
@@ -37,14 +48,14 @@ static struct protocol_attr attributes_of(uint64_t number, const struct stat *st
 
 void names_fill_entry(struct names *names, struct protocol_entry_out *out, const struct name_node *node,
                       const struct stat *status) {
-    uint64_t valid = atomic_load(&names->valid);
+    uint64_t valid = atomic_load(&names->valid), attributes = attributes_valid(names);
 
     *out = (struct protocol_entry_out){
         .nodeid = node->number,
         .entry_valid = valid / NANO,
-        .attr_valid = valid / NANO,
+        .attr_valid = attributes / NANO,
         .entry_valid_nsec = (uint32_t)(valid % NANO),
-        .attr_valid_nsec = (uint32_t)(valid % NANO),
+        .attr_valid_nsec = (uint32_t)(attributes % NANO),
         .attr = attributes_of(node->number, status),
     };
 }
@@ -58,7 +69,7 @@ enum names_outcome names_answer_entry(struct names_request *request, const struc
 
 enum names_outcome names_answer_attributes(struct names_request *request, const struct name_node *node) {
     struct protocol_attr_out *out = (void *)request->answer->content;
-    uint64_t valid = atomic_load(&request->names->valid);
+    uint64_t valid = attributes_valid(request->names);
     struct stat status;
 
     if (fstat(node->fd, &status) != 0)

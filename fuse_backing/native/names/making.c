@@ -199,7 +199,7 @@ static int opened(struct names_request *request, struct new_entry *new) {
         return error;
     }
     names_answer_entry(request, node, &status);
-    error = names_opened(request->names, node, new->fd, new->flags, (void *)(content + PROTOCOL_ENTRY_OUT_SIZE));
+    error = names_opened(request->names, node, new->fd, (void *)(content + PROTOCOL_ENTRY_OUT_SIZE));
     names_put(request->names, node);
     if (error != 0)
         names_subtract_lookups(request->names, node->number, 1);

@@ -57,7 +57,8 @@ void names_set_door(struct names *names, const struct names_door *door, struct a
 /* Set how files are opened from now on: with passthrough, and with the bytes that the host allocates at once (0: Python
  * measures punches). */
 void names_set_opening(struct names *names, bool passthrough, uint64_t unit);
-/* Set how long the kernel may keep entries and attributes without asking again, in nanoseconds; 0 at first. */
+/* Set how long the kernel may keep entries and attributes without asking again, in nanoseconds. It is 0 at first, but the
+ * kernel may always keep attributes until the next tick or two of its clock. */
 void names_set_times(struct names *names, uint64_t nanoseconds);
 
 enum names_outcome {

@@ -194,7 +194,7 @@ enum names_outcome names_serve_removexattr(struct names_request *request);
 enum names_outcome names_serve_open(struct names_request *request);
 enum names_outcome names_serve_release(struct names_request *request);
 /* Register a descriptor as a handle of a node, whose descriptor is open, and fill the answer; on failure close it. */
-int names_opened(struct names *names, struct name_node *node, int fd, int flags, struct protocol_open_out *out);
+int names_opened(struct names *names, struct name_node *node, int fd, struct protocol_open_out *out);
 /* Record later events of the file, or of all files below the directory, under its new path; with the lock held. */
 void names_moved(struct names *names, struct name_node *node);
 void names_forget_opened(struct names *names, struct name_node *node); /* with the lock held */

@@ -54,29 +54,8 @@ static struct opened_node *state_of(struct names *names, struct name_node *node)
     return node->opened;
 }
 
-/* Register a file as a backing file: all opens of it must name the same one (fs/fuse/iomode.c). Return its id; 0 if the
- * kernel refuses: then the channel serves the data. */
-static int registered(struct names *names, const struct name_node *node, int fd, int flags) {
-    static const int ways[] = {O_RDWR, O_RDONLY};
-    int id = -1;
-    char path[32];
-
-    if ((flags & O_ACCMODE) == O_RDWR)
-        id = names->door.backing_open(names->door.channel, fd);
-    names_proc_path(path, node->fd);
-    for (size_t i = 0; i < 2 && id < 0; i++) {
-        int other = open(path, ways[i] | O_CLOEXEC);
-
-        if (other < 0)
-            continue;
-        id = names->door.backing_open(names->door.channel, other);
-        close(other);
-    }
-    return id < 0 ? 0 : id;
-}
-
 /* Begin the use of a file that no handle is open of, with the lock held; false without memory. */
-static bool began(struct names *names, struct name_node *node, int fd, int flags) {
+static bool began(struct names *names, struct name_node *node, int fd) {
     struct opened_node *opened = node->opened;
     char *path = names_path_of(node);
 
@@ -84,7 +63,11 @@ static bool began(struct names *names, struct name_node *node, int fd, int flags
     free(path);
     if (opened->account == UINT32_MAX)
         return false;
-    opened->backing = atomic_load(&names->passthrough) ? registered(names, node, fd, flags) : 0;
+    /* All opens of the file must name the same backing file (fs/fuse/iomode.c), which the kernel opens again for each
+     * with its own flags (fs/fuse/passthrough.c). Where it refuses that, the channel serves the data. */
+    opened->backing = atomic_load(&names->passthrough) ? names->door.backing_open(names->door.channel, fd) : 0;
+    if (opened->backing < 0)
+        opened->backing = 0;
     opened->next = names->open_nodes;
     opened->previous = NULL;
     if (opened->next != NULL)
@@ -109,13 +92,13 @@ static void ended(struct names *names, struct name_node *node) {
 }
 
 /* With the lock held. */
-static int announced(struct names *names, struct name_node *node, int fd, int flags, struct protocol_open_out *out) {
+static int announced(struct names *names, struct name_node *node, int fd, struct protocol_open_out *out) {
     struct opened_node *opened = names->door.channel == NULL ? NULL : state_of(names, node);
     int error;
 
     if (opened == NULL || !has_room(names, opened, (size_t)fd))
         return ENOMEM;
-    if (opened->nr_handles == 0 && !began(names, node, fd, flags))
+    if (opened->nr_handles == 0 && !began(names, node, fd))
         return ENOMEM;
     error = names->door.announce(names->door.channel, fd, opened->gate, opened->account, atomic_load(&names->unit),
                                  opened->backing);
@@ -126,18 +109,19 @@ static int announced(struct names *names, struct name_node *node, int fd, int fl
     opened->handles[opened->nr_handles++] = fd;
     names->handles[fd] = node;
     node->pins++;
-    /* Passthrough allows no other flag: fs/fuse/iomode.c. */
-    *out = (struct protocol_open_out){(uint64_t)fd, opened->backing > 0 ? PROTOCOL_FOPEN_PASSTHROUGH
-                                                                        : PROTOCOL_FOPEN_DIRECT_IO,
-                                      opened->backing};
+    /* Passthrough allows few other flags (fs/fuse/iomode.c). Nothing is to be flushed at a close: data is never cached. */
+    *out = (struct protocol_open_out){
+        (uint64_t)fd,
+        (opened->backing > 0 ? PROTOCOL_FOPEN_PASSTHROUGH : PROTOCOL_FOPEN_DIRECT_IO) | PROTOCOL_FOPEN_NOFLUSH,
+        opened->backing};
     return 0;
 }
 
-int names_opened(struct names *names, struct name_node *node, int fd, int flags, struct protocol_open_out *out) {
+int names_opened(struct names *names, struct name_node *node, int fd, struct protocol_open_out *out) {
     int error;
 
     pthread_mutex_lock(&names->lock);
-    error = announced(names, node, fd, flags, out);
+    error = announced(names, node, fd, out);
     pthread_mutex_unlock(&names->lock);
     if (error != 0)
         close(fd);
@@ -159,8 +143,7 @@ enum names_outcome names_serve_open(struct names_request *request) {
         return names_answer_error(request, errno);
     names_proc_path(path, node->fd);
     fd = open(path, names_host_flags(in->flags));
-    error = fd < 0 ? errno
-                   : names_opened(request->names, node, fd, (int)in->flags, (void *)request->answer->content);
+    error = fd < 0 ? errno : names_opened(request->names, node, fd, (void *)request->answer->content);
     if (error == 0)
         request->answer->size = sizeof(struct protocol_open_out);
     names_put(request->names, node);
