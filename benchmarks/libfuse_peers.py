@@ -13,6 +13,8 @@ from pathlib import Path
 _EXAMPLES = Path("/usr/share/doc/libfuse3-dev/examples")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thinsim" / "libfuse"
 _PATIENCE = 300.0
+_KNOWN = ("-DHAVE_UTIMENSAT", "-DHAVE_POSIX_FALLOCATE")
+"""Functions of every Linux; the examples find them by the configuration of libfuse's own build."""
 
 
 class NoPeerError(Exception):
@@ -36,7 +38,7 @@ def libfuse_peer(name: str) -> Path:
     flags = _output("pkg-config", "--cflags", "--libs", "fuse3").split()
     compiler = ["c++", "-std=c++17"] if source.suffix == ".cc" else ["cc"]
     new = program.with_suffix(".new")
-    _run(*compiler, "-O2", "-w", "-pthread", "-o", str(new), str(source), *flags)
+    _run(*compiler, "-O2", "-w", "-pthread", *_KNOWN, "-o", str(new), str(source), *flags)
     new.replace(program)
     return program
 

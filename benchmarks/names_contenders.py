@@ -70,6 +70,7 @@ def _passthrough_hp(*options: str) -> Callable[[Path], Iterator[OfferedDirectory
 CONTENDERS = (
     NameContender(PLAIN_DIRECTORY, lambda: None, _plain),
     NameContender("fuse-backing", lambda: None, _store()),
+    NameContender("fuse-backing, cache", lambda: None, _store("--cache", "3600")),
     NameContender("libfuse passthrough_ll", lambda: missing_peer("passthrough_ll"), _passthrough_ll),
     NameContender("libfuse passthrough_hp", lambda: missing_peer("passthrough_hp"), _passthrough_hp()),
     NameContender(

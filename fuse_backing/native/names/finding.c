@@ -15,10 +15,12 @@
  * with its attributes, so that they are new. */
 #define LEAST_VALID 1
 
-static uint64_t attributes_valid(struct names *names) {
+/* The bits suid and sgid of a file may change with a write, after which the kernel would keep the former mode. */
+static uint64_t attributes_valid(struct names *names, const struct stat *status) {
     uint64_t valid = atomic_load(&names->valid);
+    bool privileged = S_ISREG(status->st_mode) && (status->st_mode & (S_ISUID | S_ISGID)) != 0;
 
-    return valid < LEAST_VALID ? LEAST_VALID : valid;
+    return valid < LEAST_VALID || privileged ? LEAST_VALID : valid;
 }
 
 enum names_outcome names_answer_error(struct names_request *request, int error) {
@@ -48,7 +50,7 @@ static struct protocol_attr attributes_of(uint64_t number, const struct stat *st
 
 void names_fill_entry(struct names *names, struct protocol_entry_out *out, const struct name_node *node,
                       const struct stat *status) {
-    uint64_t valid = atomic_load(&names->valid), attributes = attributes_valid(names);
+    uint64_t valid = atomic_load(&names->valid), attributes = attributes_valid(names, status);
 
     *out = (struct protocol_entry_out){
         .nodeid = node->number,
@@ -69,11 +71,12 @@ enum names_outcome names_answer_entry(struct names_request *request, const struc
 
 enum names_outcome names_answer_attributes(struct names_request *request, const struct name_node *node) {
     struct protocol_attr_out *out = (void *)request->answer->content;
-    uint64_t valid = attributes_valid(request->names);
     struct stat status;
+    uint64_t valid;
 
     if (fstat(node->fd, &status) != 0)
         return names_answer_error(request, errno);
+    valid = attributes_valid(request->names, &status);
     *out = (struct protocol_attr_out){
         .attr_valid = valid / NANO,
         .attr_valid_nsec = (uint32_t)(valid % NANO),
@@ -155,13 +158,15 @@ enum names_outcome names_serve_lookup(struct names_request *request) {
     return NAMES_ANSWERED;
 }
 
-/* Close the descriptor of a forgotten file; one of a removed file goes to Python, which measures what the host frees. */
+/* Close the descriptor of a forgotten file; one of a removed file that has space goes to Python, which measures what the
+ * host frees. */
 static void close_forgotten(struct names *names, int fd, bool removed, const char *path) {
     struct stat status;
 
     if (fd < 0)
         return;
-    if (removed && path != NULL && names->door.channel != NULL && fstat(fd, &status) == 0 && status.st_nlink == 0)
+    if (removed && path != NULL && names->door.channel != NULL && fstat(fd, &status) == 0 && status.st_nlink == 0 &&
+        status.st_blocks > 0)
         names->door.note(names->door.channel, PROTOCOL_FORGET, fd, path);
     else
         close(fd);

@@ -18,6 +18,7 @@ static bool root_ready(struct names *names) {
     if (errno == 0) {
         names->device = identity.status.st_dev;
         names->has_openat2 = names_openat2_works(fd);
+        names->mount = names_mount_of(fd);
         names->root = names_added(names, &identity, fd);
         if (names->root != NULL) {
             names->root->lookups = names->root->pins = 1;

@@ -77,6 +77,7 @@ struct name_listing {
 struct names {
     int directory;
     dev_t device;
+    uint64_t mount; /* the directory's, 0 if the kernel does not show it (before Linux 5.8) */
     bool has_handles, has_openat2;
     unsigned most_descriptors;
     atomic_uint_fast64_t unit, valid; /* see names_set_opening and names_set_times */
@@ -115,6 +116,8 @@ struct names_request {
 /* table.c: all with the lock held */
 struct name_node *names_known(struct names *names, uint64_t number);
 struct name_node *names_same(struct names *names, const struct file_identity *identity);
+/* The same for a file whose descriptor is open: no handle is compared. */
+struct name_node *names_same_open(struct names *names, const struct file_identity *identity);
 struct name_node *names_added(struct names *names, const struct file_identity *identity, int fd);
 /* Remove a node that the kernel has forgotten; return its descriptor, which the caller closes, or -1. */
 int names_taken_out(struct names *names, struct name_node *node);
@@ -142,11 +145,14 @@ struct name_node *names_take(struct names *names, uint64_t number);
 /* Keep the descriptor of a node open until names_put; with the lock held. 0 or an errno. */
 int names_pin(struct names *names, struct name_node *node);
 void names_put(struct names *names, struct name_node *node);
+uint64_t names_mount_of(int directory); /* 0 if it is not known */
 /* Find the entry of a directory whose descriptor is open; the caller puts the node. With `create` a file that is not
  * known is added to the table; without, *node is NULL then. 0 or an errno. */
 int names_find_entry(struct names *names, struct name_node *parent, const char *name, bool create,
                      struct name_node **node, struct stat *status);
 void names_proc_path(char path[32], int fd);
+/* Open the file of a node, whose descriptor is open, with other flags; -1 with errno. */
+int names_reopen(struct names *names, const struct name_node *node, int flags);
 
 /* finding.c */
 /* Find an entry, record its link, and count a lookup; the caller puts the node. 0 or an errno. */

@@ -131,8 +131,7 @@ int names_opened(struct names *names, struct name_node *node, int fd, struct pro
 enum names_outcome names_serve_open(struct names_request *request) {
     const struct protocol_open_in *in = (const void *)request->body;
     struct name_node *node;
-    char path[32];
-    int fd, error = 0;
+    int fd, error;
 
     if (request->size < sizeof *in)
         return names_answer_error(request, EINVAL);
@@ -141,8 +140,7 @@ enum names_outcome names_serve_open(struct names_request *request) {
     node = names_take(request->names, request->header->nodeid);
     if (node == NULL)
         return names_answer_error(request, errno);
-    names_proc_path(path, node->fd);
-    fd = open(path, names_host_flags(in->flags));
+    fd = names_reopen(request->names, node, names_host_flags(in->flags));
     error = fd < 0 ? errno : names_opened(request->names, node, fd, (void *)request->answer->content);
     if (error == 0)
         request->answer->size = sizeof(struct protocol_open_out);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 union whole_handle {
@@ -69,11 +70,24 @@ static int handle_of(int fd, uint8_t *kind, uint8_t *size, unsigned char *conten
     return 0;
 }
 
-static int open_handle(int mount, uint8_t kind, uint8_t size, const unsigned char *content) {
+static int open_handle(int mount, uint8_t kind, uint8_t size, const unsigned char *content, int flags) {
     union whole_handle handle = {.head = {.handle_bytes = size, .handle_type = kind}};
 
     memcpy(handle.head.f_handle, content, size);
-    return open_by_handle_at(mount, &handle.head, O_PATH | O_CLOEXEC);
+    return open_by_handle_at(mount, &handle.head, flags | O_CLOEXEC);
+}
+
+/* By the handle is the shorter way, but a file without a name has none that is valid. */
+int names_reopen(struct names *names, const struct name_node *node, int flags) {
+    char path[32];
+    int fd = -1;
+
+    if (node->handle_size > 0)
+        fd = open_handle(names->directory, node->handle_kind, node->handle_size, node->handle, flags);
+    if (fd >= 0 || (node->handle_size > 0 && errno != ESTALE))
+        return fd;
+    names_proc_path(path, node->fd);
+    return open(path, flags | O_CLOEXEC);
 }
 
 bool names_handles_work(int directory) {
@@ -83,7 +97,7 @@ bool names_handles_work(int directory) {
 
     if (handle_of(directory, &kind, &size, content) != 0)
         return false;
-    fd = open_handle(directory, kind, size, content);
+    fd = open_handle(directory, kind, size, content, O_PATH);
     if (fd < 0)
         return false;
     close(fd);
@@ -143,7 +157,8 @@ int names_pin(struct names *names, struct name_node *node) {
         if (node->handle_size == 0)
             return ESTALE;
         do
-            node->fd = open_handle(names->directory, node->handle_kind, node->handle_size, node->handle);
+            node->fd = open_handle(names->directory, node->handle_kind, node->handle_size, node->handle,
+                                   O_PATH);
         while (node->fd < 0 && made_room(names, errno));
         if (node->fd < 0)
             return errno;
@@ -173,6 +188,60 @@ void names_put(struct names *names, struct name_node *node) {
     pthread_mutex_unlock(&names->lock);
 }
 
+uint64_t names_mount_of(int directory) {
+    struct statx found;
+
+    if (statx(directory, "", AT_EMPTY_PATH, STATX_MNT_ID, &found) != 0 || !(found.stx_mask & STATX_MNT_ID))
+        return 0;
+    return found.stx_mnt_id;
+}
+
+static struct timespec time_of(const struct statx_timestamp *time) {
+    return (struct timespec){time->tv_sec, time->tv_nsec};
+}
+
+static struct stat status_of(const struct statx *found) {
+    return (struct stat){
+        .st_dev = makedev(found->stx_dev_major, found->stx_dev_minor),
+        .st_ino = found->stx_ino,
+        .st_mode = found->stx_mode,
+        .st_nlink = found->stx_nlink,
+        .st_uid = found->stx_uid,
+        .st_gid = found->stx_gid,
+        .st_rdev = makedev(found->stx_rdev_major, found->stx_rdev_minor),
+        .st_size = (off_t)found->stx_size,
+        .st_blksize = (blksize_t)found->stx_blksize,
+        .st_blocks = (blkcnt_t)found->stx_blocks,
+        .st_atim = time_of(&found->stx_atime),
+        .st_mtim = time_of(&found->stx_mtime),
+        .st_ctim = time_of(&found->stx_ctime),
+    };
+}
+
+/* Find an entry whose file is known and open, by one system call. Its number on the host is no other file's then, and one
+ * name without links leads to no other directory. False leaves it to the other way; else *error is 0 or ENOENT. */
+static bool found_open(struct names *names, struct name_node *parent, const char *name, struct name_node **node,
+                       struct stat *status, int *error) {
+    struct file_identity identity;
+    struct statx found;
+
+    if (names->mount == 0 || !names_is_name(name))
+        return false;
+    *error = ENOENT;
+    if (statx(parent->fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &found) != 0)
+        return errno == ENOENT;
+    if (found.stx_mnt_id != names->mount)
+        return false;
+    *status = identity.status = status_of(&found);
+    *error = 0;
+    pthread_mutex_lock(&names->lock);
+    *node = names_same_open(names, &identity);
+    if (*node != NULL)
+        names_pin(names, *node);
+    pthread_mutex_unlock(&names->lock);
+    return *node != NULL;
+}
+
 static int open_with_room(struct names *names, int directory, const char *name) {
     int fd = names_open_entry(names, directory, name);
 
@@ -191,9 +260,12 @@ static int open_with_room(struct names *names, int directory, const char *name) 
 int names_find_entry(struct names *names, struct name_node *parent, const char *name, bool create,
                      struct name_node **node, struct stat *status) {
     struct file_identity identity;
-    int fd = open_with_room(names, parent->fd, name), error;
+    int fd, error;
 
     *node = NULL;
+    if (found_open(names, parent, name, node, status, &error))
+        return error;
+    fd = open_with_room(names, parent->fd, name);
     if (fd < 0)
         return errno;
     error = names_identify(names, fd, &identity);

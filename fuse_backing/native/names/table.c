@@ -76,6 +76,15 @@ struct name_node *names_same(struct names *names, const struct file_identity *id
     return NULL;
 }
 
+struct name_node *names_same_open(struct names *names, const struct file_identity *identity) {
+    uint64_t device = identity->status.st_dev, host_number = identity->status.st_ino;
+    struct name_node *node = *identity_place(names, device, host_number);
+
+    while (node != NULL && (node->fd < 0 || node->device != device || node->host_number != host_number))
+        node = node->next_identity;
+    return node;
+}
+
 struct name_node *names_added(struct names *names, const struct file_identity *identity, int fd) {
     struct name_node *node;
     uint64_t number = identity->status.st_ino;
