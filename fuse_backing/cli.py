@@ -134,8 +134,8 @@ def cli() -> None:
     default=0,
     show_default=True,
     metavar="SECONDS",
-    help="Let the kernel use names and attributes for so long without asking the server. A change in DIRECTORY "
-    "that another program makes past the mount may stay unseen for that time.",
+    help="Let the kernel use names and attributes for so long without asking the server. A change that "
+    "another program makes in DIRECTORY past the mount may stay unseen for that time.",
 )
 @click.option(
     "--ready-fd",

@@ -15,9 +15,11 @@ import trio
 from fuse_backing.extension import native
 from fuse_backing.operations import FileOperations
 
-LOOKUP, FORGET, SETATTR, OPEN, READ, WRITE, STATFS, FSYNC = 1, 2, 4, 14, 15, 16, 17, 20
+SETATTR, OPEN, READ, WRITE, STATFS, FSYNC = 4, 14, 15, 16, 17, 20
 FALLOCATE, LSEEK = 43, 46
 """Opcodes of include/uapi/linux/fuse.h."""
+RELEASED, MOUNTED, REFUSED = 256, 257, 258
+"""Notes of ``native/names/names.h``."""
 
 
 async def serve_data_requests(operations: FileOperations) -> None:
@@ -130,13 +132,20 @@ async def _released(operations: FileOperations, request: native.FuseRequest, pat
     await operations.released(os.fsdecode(path), fd)
 
 
-async def _mounted_over(operations: FileOperations, request: native.FuseRequest, path: bytes) -> None:
+async def _mounted_over(
+    operations: FileOperations, request: native.FuseRequest, path: bytes, fd: int
+) -> None:
     await operations.mounted_over(os.fsdecode(path))
 
 
+async def _refused(operations: FileOperations, request: native.FuseRequest, path: bytes, fd: int) -> None:
+    await operations.passthrough_refused(os.fsdecode(path))
+
+
 ANSWERS: dict[int, Callable[..., Awaitable[None]]] = {
-    LOOKUP: _mounted_over,
-    FORGET: _released,
+    RELEASED: _released,
+    MOUNTED: _mounted_over,
+    REFUSED: _refused,
     SETATTR: _truncate,
     OPEN: _open,
     READ: _read,

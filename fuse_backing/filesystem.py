@@ -189,6 +189,10 @@ class BackingFileSystem(FileOperations):
             self._warned.add(path)
             log.warning("%s: another file system is mounted there; the store does not serve it", path)
 
+    async def passthrough_refused(self, path: str) -> None:
+        """Warn that the server serves the data of a file."""
+        log.warning("no passthrough for %s: the kernel refuses its backing file", path)
+
     async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
         """Return the host file system's numbers; a loop device takes its discard granularity from f_bsize."""
         host = os.fstatvfs(self._directory)

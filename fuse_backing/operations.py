@@ -12,8 +12,8 @@ import pyfuse3
 
 log = logging.getLogger(__name__)
 
-_ADDED = frozenset({"fallocate", "lseek", "statfs_of", "truncate", "released", "mounted_over"})
-_UNANSWERED = frozenset({"forget", "released", "mounted_over"})
+_NOTES = frozenset({"released", "mounted_over", "passthrough_refused"})
+_ADDED = frozenset({"fallocate", "lseek", "statfs_of", "truncate"}) | _NOTES
 _HANDLERS = _ADDED | {
     name for name, value in vars(pyfuse3.Operations).items() if inspect.iscoroutinefunction(value)
 }
@@ -71,7 +71,7 @@ class FileOperations(pyfuse3.Operations):
     def __init_subclass__(cls, **keywords: object) -> None:
         super().__init_subclass__(**keywords)
         for name in _HANDLERS & vars(cls).keys():
-            guard = _silent if name in _UNANSWERED else _bounded
+            guard = _silent if name in _NOTES | {"forget"} else _bounded
             setattr(cls, name, guard(vars(cls)[name]))
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
@@ -105,6 +105,9 @@ class FileOperations(pyfuse3.Operations):
 
     async def mounted_over(self, path: str) -> None:
         """Take notice of a file system that is mounted in the served tree at *path*."""
+
+    async def passthrough_refused(self, path: str) -> None:
+        """Take notice that the kernel refuses to serve the data of the file at *path*."""
 
     async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
         """Return the statvfs(3) data for *inode*.

@@ -45,8 +45,8 @@ async def serve(
     *ready* is called with the server's description when the mount and the control socket answer. With
     *events* every event is appended to that file. A host on which freed bytes can't be measured is refused,
     unless *allow_estimate* is true. With *allow_other* other users may use the mount as well. *uring* chooses
-    the way of the requests. The kernel may use names and attributes for *cache* seconds without asking. Raises
-    FuseBackingError (in an ExceptionGroup if a task raised it).
+    the way of the requests. The kernel may use names and attributes for *cache* seconds without asking.
+    Raises FuseBackingError (in an ExceptionGroup if a task raised it).
     """
     io_flusher = become_io_flusher()  # before any other thread exists
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would report that somebody wants a lease (``releases``)

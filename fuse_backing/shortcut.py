@@ -63,9 +63,9 @@ class Shortcut:
     def channel(self, names: native.Names) -> ChannelOptions:
         """Return the options of the session's channel, which serves *names*."""
         self._names = names
-        # One thread serves punches while the other flushes a file.
+        # One thread serves punches while another flushes a file, and a third one changes a name.
         return ChannelOptions(
-            threads=2,
+            threads=3,
             account=self._ledger.account,
             names=names,
             passthrough=self._wanted is not Passthrough.OFF,

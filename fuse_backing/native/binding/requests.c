@@ -124,15 +124,13 @@ static PyObject *described(struct channel_request *request, PyObject *object) {
     unsigned int opcode = request->opcode;
     unsigned long long node = request->node;
 
-    switch (opcode) {
-    case PROTOCOL_LOOKUP: /* a note */
-        return Py_BuildValue("(IOy)", opcode, object, request->body);
-    case PROTOCOL_FORGET: { /* a note, whose descriptor Python owns from now on */
+    if (request->note) { /* Python owns its descriptor from now on */
         int fd = request->fd;
 
         request->fd = -1;
         return Py_BuildValue("(IOyi)", opcode, object, request->body, fd);
     }
+    switch (opcode) {
     case PROTOCOL_OPEN:
         return Py_BuildValue("(IOKI)", opcode, object, node, uid_of(request));
     case PROTOCOL_SETATTR: {

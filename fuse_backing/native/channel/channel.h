@@ -71,7 +71,7 @@ struct channel_request {
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
     struct channel_origin origin;
     bool large;            /* it is in the buffer of a reader */
-    bool note;             /* it has no answer: see `note` of struct names_door; the body is a path */
+    bool note;             /* it has no answer; its opcode is of enum names_note, and the body is a path */
     int fd;                /* of a note, or -1; closed with the request */
     size_t size;           /* of the body, bytes */
     char *body;

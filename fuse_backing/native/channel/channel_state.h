@@ -32,6 +32,7 @@
 #define LARGE (64 << 10)               /* bytes from which on a request is not copied, but handed over */
 #define MOST_SPARES 16                 /* buffers of large requests that are kept for later ones */
 #define MOST_QUEUED (32 << 20)         /* bytes that wait for Python; the threads do not read beyond this limit */
+#define MOST_NOTES 4096                /* that Python has not finished: each has a descriptor */
 #define SOCKET_BUFFER (256 << 10)      /* bytes of messages that wait for libfuse, or that it has answered with */
 #define LARGEST_LISTING (128 << 10)    /* bytes of one answer to READDIR: it must fit into the socket's buffer */
 #define MOST_IN_PROGRESS UINT16_MAX    /* asynchronous requests of all thin devices together */
@@ -113,6 +114,7 @@ struct channel {
     void *spares[MOST_SPARES];
     unsigned nr_spares;
     size_t queued; /* bytes */
+    size_t notes;  /* their number, until Python has finished them */
     int ended; /* the errno of the last read of the device, 0 while it works */
     struct awaited_reply *pending; /* requests that libfuse has not answered */
     size_t nr_pending, room_pending;
@@ -193,7 +195,7 @@ void channel_buffer_free(char *buffer);
 bool channel_is_for_python(uint32_t opcode);
 void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *request);
 /* Leave a note to Python: see struct names_door. Without memory, its descriptor is closed. */
-void channel_queue_note(struct channel *channel, uint32_t opcode, int fd, const char *path);
+void channel_queue_note(struct channel *channel, enum names_note note, int fd, const char *path);
 
 /* Note a request that libfuse will answer; false without memory. */
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited);

@@ -24,8 +24,8 @@ static void backing_close(void *channel, int id) {
     channel_backing_close(channel, id);
 }
 
-static void note(void *channel, uint32_t opcode, int fd, const char *path) {
-    channel_queue_note(channel, opcode, fd, path);
+static void note(void *channel, enum names_note note, int fd, const char *path) {
+    channel_queue_note(channel, note, fd, path);
 }
 
 void channel_serve_names(struct channel *channel, struct names *names) {

@@ -128,7 +128,7 @@ void channel_queue(struct channel_reader *reader, size_t size, const struct awai
     eventfd_write(channel->wake, 1);
 }
 
-void channel_queue_note(struct channel *channel, uint32_t opcode, int fd, const char *path) {
+void channel_queue_note(struct channel *channel, enum names_note note, int fd, const char *path) {
     size_t size = strlen(path) + 1;
     struct channel_request *request = malloc(sizeof *request + size);
 
@@ -137,10 +137,13 @@ void channel_queue_note(struct channel *channel, uint32_t opcode, int fd, const 
             close(fd);
         return;
     }
-    *request = (struct channel_request){.opcode = opcode, .kind = LATENCY_NONE, .note = true, .fd = fd, .size = size,
+    *request = (struct channel_request){.opcode = note, .kind = LATENCY_NONE, .note = true, .fd = fd, .size = size,
                                         .body = (char *)(request + 1)};
     memcpy(request->body, path, size);
     pthread_mutex_lock(&channel->lock);
+    while (fd >= 0 && channel->notes >= MOST_NOTES && !atomic_load(&channel->stopping))
+        pthread_cond_wait(&channel->taken, &channel->lock);
+    channel->notes++;
     append(channel, request);
     pthread_mutex_unlock(&channel->lock);
     eventfd_write(channel->wake, 1);
@@ -155,7 +158,7 @@ struct channel_request *channel_take(struct channel *channel) {
     if (request != NULL) {
         channel->first = request->next;
         channel->queued -= request->size;
-        pthread_cond_signal(&channel->taken);
+        pthread_cond_broadcast(&channel->taken);
     } else if (channel->ended == 0) {
         eventfd_read(channel->wake, &count);
     }
@@ -175,6 +178,12 @@ bool channel_reply(struct channel *channel, const struct channel_request *reques
 void channel_request_free(struct channel *channel, struct channel_request *request) {
     if (request->fd >= 0)
         close(request->fd);
+    if (channel != NULL && request->note) {
+        pthread_mutex_lock(&channel->lock);
+        channel->notes--;
+        pthread_cond_broadcast(&channel->taken);
+        pthread_mutex_unlock(&channel->lock);
+    }
     if (channel != NULL && request->large) {
         pthread_mutex_lock(&channel->lock);
         if (channel->nr_spares < MOST_SPARES) {

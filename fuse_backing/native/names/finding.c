@@ -110,7 +110,7 @@ static void note_mount(struct names *names, struct name_node *parent, const char
     whole = malloc(size);
     if (whole != NULL && names->door.channel != NULL) {
         snprintf(whole, size, "%s%s%s", path, *path == '\0' ? "" : "/", name);
-        names->door.note(names->door.channel, PROTOCOL_LOOKUP, -1, whole);
+        names->door.note(names->door.channel, NAMES_NOTE_MOUNTED, -1, whole);
     }
     free(whole);
     free(path);
@@ -167,7 +167,7 @@ static void close_forgotten(struct names *names, int fd, bool removed, const cha
         return;
     if (removed && path != NULL && names->door.channel != NULL && fstat(fd, &status) == 0 && status.st_nlink == 0 &&
         status.st_blocks > 0)
-        names->door.note(names->door.channel, PROTOCOL_FORGET, fd, path);
+        names->door.note(names->door.channel, NAMES_NOTE_RELEASED, fd, path);
     else
         close(fd);
 }

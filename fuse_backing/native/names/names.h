@@ -35,6 +35,13 @@
 
 struct names;
 
+/* The numbers of notes are beyond all opcodes. */
+enum names_note {
+    NAMES_NOTE_RELEASED = 256, /* the kernel has forgotten a removed file that has blocks */
+    NAMES_NOTE_MOUNTED = 257,  /* another file system is mounted in the tree */
+    NAMES_NOTE_REFUSED = 258,  /* the kernel refuses a file as a backing file */
+};
+
 /* The calls of the channel that the names need. channel.h explains each. */
 struct names_door {
     void *channel;
@@ -43,9 +50,8 @@ struct names_door {
     void (*forget)(void *channel, int handle);
     int (*backing_open)(void *channel, int fd);
     void (*backing_close)(void *channel, int id);
-    /* Leave something to Python that has no answer: the release of a removed file (FORGET, with its descriptor), or a
-     * mountpoint in the tree (LOOKUP, -1). */
-    void (*note)(void *channel, uint32_t opcode, int fd, const char *path);
+    /* Leave something to Python that has no answer. Only a release has a descriptor, the others have -1. */
+    void (*note)(void *channel, enum names_note note, int fd, const char *path);
 };
 
 /* Make the names of the tree below an open directory. NULL with errno. */

@@ -60,14 +60,18 @@ static bool began(struct names *names, struct name_node *node, int fd) {
     char *path = names_path_of(node);
 
     opened->account = path == NULL ? UINT32_MAX : account_begin_use(names->account, path);
-    free(path);
-    if (opened->account == UINT32_MAX)
+    if (opened->account == UINT32_MAX) {
+        free(path);
         return false;
+    }
     /* All opens of the file must name the same backing file (fs/fuse/iomode.c), which the kernel opens again for each
      * with its own flags (fs/fuse/passthrough.c). Where it refuses that, the channel serves the data. */
     opened->backing = atomic_load(&names->passthrough) ? names->door.backing_open(names->door.channel, fd) : 0;
-    if (opened->backing < 0)
+    if (opened->backing < 0) {
         opened->backing = 0;
+        names->door.note(names->door.channel, NAMES_NOTE_REFUSED, -1, path);
+    }
+    free(path);
     opened->next = names->open_nodes;
     opened->previous = NULL;
     if (opened->next != NULL)

@@ -1,4 +1,4 @@
-/* These tests check which requests a channel with names answers itself, and which it leaves to Python first. */
+/* These tests check the answers of a channel with names, and the requests that it leaves to Python first. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -62,7 +62,7 @@ static void test_names_are_served_and_truncations_left(struct wire *wire) {
     ask_about(wire, PROTOCOL_RELEASE, created.entry.nodeid, 10, &release, sizeof release);
     CHECK(answered(wire, 10, NULL, 0, NULL) == 0);
     ask_about(wire, PROTOCOL_FORGET, created.entry.nodeid, 12, &lookups, sizeof lookups);
-    left = left_to_python(wire, PROTOCOL_FORGET); /* a note, which has no answer */
+    left = left_to_python(wire, NAMES_NOTE_RELEASED); /* a note, which has no answer */
     CHECK(left->note && left->fd >= 0 && strcmp(left->body, "a") == 0);
     channel_request_free(wire->channel, left); /* closes the descriptor */
 }

@@ -52,10 +52,10 @@ static void backing_close(void *tree, int id) {
     ((struct asked_tree *)tree)->registered--;
 }
 
-static void note(void *tree, uint32_t opcode, int fd, const char *path) {
+static void note(void *tree, enum names_note kind, int fd, const char *path) {
     struct asked_tree *asked = tree;
 
-    CHECK(opcode == PROTOCOL_FORGET && fd >= 0);
+    CHECK(kind == NAMES_NOTE_RELEASED && fd >= 0);
     asked->notes++;
     asked->noted_fd = fd;
     snprintf(asked->note, sizeof asked->note, "%s", path);
