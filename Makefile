@@ -195,6 +195,14 @@ bench-backing: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m benchmarks.backing $(BENCH_ARGUMENTS)
 
+# Minutes, as root: compare the names of the store (create, stat, readdir, ...) with the host's and with other FUSE servers.
+.PHONY: bench-names
+bench-names: BENCH_ARGUMENTS = --json names.json --plot names.svg
+bench-names: setup
+	$(call install,g++ libfuse3-dev)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m benchmarks.names $(BENCH_ARGUMENTS)
+
 # The pictures of README.md and the documents, each from a real run: bars of a leak, and a report in a browser.
 pictures: setup
 	$(call install,chromium)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.libfuse_peers import libfuse_peer, missing_peer
 from fuse_backing.mounts import mount_on, unmount
 from thinsim.block import loop
 
@@ -22,7 +23,6 @@ PLAIN = "plain file"
 PASSTHROUGH = "fuse-backing, passthrough"
 SERVED = "fuse-backing, served"
 
-_EXAMPLE = Path("/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c")
 _PATIENCE = 10.0
 
 
@@ -66,27 +66,29 @@ def backing_store(passthrough: str) -> Callable[[Path, int], Iterator[Path]]:
 
     def offer(directory: Path, size: int) -> Iterator[Path]:
         files, mountpoint = two_directories(directory)
-        read_end, write_end = os.pipe()
-        command = [sys.executable, "-m", "fuse_backing", "mount", str(files), str(mountpoint), "--foreground"]
-        words = ["--passthrough", passthrough, "--control", str(directory / "control")]
-        words += ["--ready-fd", str(write_end)]
-        with os.fdopen(read_end) as ready, _process([*command, *words], directory / "log", write_end):
-            os.close(write_end)
-            if not ready.readline():
-                raise RuntimeError(f"the store did not start: {(directory / 'log').read_text().strip()}")
+        with mounted_store(directory, files, mountpoint, "--passthrough", passthrough):
             yield sparse(mountpoint / "disk", size)
 
     return offer
 
 
+@contextmanager
+def mounted_store(directory: Path, files: Path, mountpoint: Path, *options: str) -> Iterator[None]:
+    """Serve *files* on *mountpoint* by a backing store, whose socket and log are in *directory*."""
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "fuse_backing", "mount", str(files), str(mountpoint), "--foreground"]
+    words = [*options, "--control", str(directory / "control"), "--ready-fd", str(write_end)]
+    with os.fdopen(read_end) as ready, _process([*command, *words], directory / "log", write_end):
+        os.close(write_end)
+        if not ready.readline():
+            raise RuntimeError(f"the store did not start: {(directory / 'log').read_text().strip()}")
+        yield
+
+
 def _passthrough_ll(directory: Path, size: int) -> Iterator[Path]:
     files, mountpoint = two_directories(directory)
-    program = directory / "passthrough_ll"
-    flags = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "fuse3"], check=True, capture_output=True, text=True
-    ).stdout.split()
-    subprocess.run(["cc", "-O2", "-w", "-o", str(program), str(_EXAMPLE), *flags], check=True)
-    with server([str(program), "-f", "-o", f"source={files}", str(mountpoint)], mountpoint):
+    program = str(libfuse_peer("passthrough_ll"))
+    with server([program, "-f", "-o", f"source={files}", str(mountpoint)], mountpoint):
         yield sparse(mountpoint / "disk", size)
 
 
@@ -190,15 +192,11 @@ def programs(*names: str) -> Callable[[], str | None]:
     return lacks
 
 
-def _no_example() -> str | None:
-    return None if _EXAMPLE.exists() else f"{_EXAMPLE} is missing; install libfuse3-dev"
-
-
 CONTENDERS = (
     StoreContender(PLAIN, lambda: None, _plain),
     StoreContender(PASSTHROUGH, lambda: None, backing_store("on")),
     StoreContender(SERVED, lambda: None, backing_store("off")),
-    StoreContender("libfuse passthrough_ll", _no_example, _passthrough_ll),
+    StoreContender("libfuse passthrough_ll", lambda: missing_peer("passthrough_ll"), _passthrough_ll),
     StoreContender("nbdkit + nbdfuse", programs("nbdkit", "nbdfuse"), nbdfuse),
     StoreContender("qemu-storage-daemon", programs("qemu-storage-daemon"), _storage_daemon),
 )

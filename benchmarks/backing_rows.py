@@ -30,11 +30,17 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TurnSizes:
-    """`TurnSizes` has the work of one turn, in bytes and seconds."""
+    """`TurnSizes` has the work of one turn, in bytes, seconds and files."""
 
     sequential: int = 128 * MIB
     large: int = 1024 * MIB
     random_seconds: float = 0.5
+    files: int = 2000
+    """Files that a turn creates, uses one by one, and removes."""
+    entries: int = 100_000
+    """Entries of a large directory."""
+    tree_files: int = 5000
+    """Files of a tree."""
 
     @property
     def device(self) -> int:

@@ -1,5 +1,6 @@
 """`seconds_of_a_life` measures the life of a file system: made, filled from an archive, emptied, trimmed."""
 
+import atexit
 import functools
 import io
 import os
@@ -15,6 +16,8 @@ from benchmarks.backing_rows import seconds_of, unmount_filesystem
 _SIZES = (700, 4_000, 15_000, 60_000, 250_000)
 """Bytes of the files, in turn: many small ones and a few large ones, like the layers of an image."""
 _FILES_PER_DIRECTORY = 25
+_SMALL_PER_DIRECTORY = 50
+_LARGEST_SMALL = 8 << 10
 
 
 def seconds_of_a_life(device: Path, amount: int) -> float:
@@ -51,3 +54,21 @@ def tree(amount: int) -> bytes:
             amount -= entry.size
             number += 1
     return archive.getvalue()
+
+
+@functools.cache
+def small_files(count: int) -> Path:
+    """Return a tar archive of *count* files of 0 to 8 KiB each, 50 in a directory.
+
+    It is in a directory for temporary files until the process ends.
+    """
+    directory = tempfile.TemporaryDirectory(prefix="thinsim-bench-")
+    atexit.register(directory.cleanup)
+    choose = random.Random(count)
+    path = Path(directory.name, "small.tar")
+    with tarfile.open(path, "w") as tar:
+        for number in range(count):
+            entry = tarfile.TarInfo(f"{number // _SMALL_PER_DIRECTORY}/{number}")
+            entry.size = choose.randrange(_LARGEST_SMALL)
+            tar.addfile(entry, io.BytesIO(choose.randbytes(entry.size)))
+    return path

@@ -14,6 +14,8 @@ class ChannelOptions:
     """Threads that read ``/dev/fuse``, 1 to 16."""
     account: native.Account | None = None
     """The account of the punches that the channel serves on announced files."""
+    names: native.Names | None = None
+    """The files whose names the channel serves; it needs an *account*."""
     passthrough: bool = False
     """The kernel may serve data from backing files."""
     table_bytes: int = 0

@@ -129,6 +129,15 @@ def cli() -> None:
     "user_allow_other in /etc/fuse.conf.",
 )
 @click.option(
+    "--cache",
+    type=click.FloatRange(min=0, max=86400),
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Let the kernel use names and attributes for so long without asking the server. A change that "
+    "another program makes in DIRECTORY past the mount may stay unseen for that time.",
+)
+@click.option(
     "--ready-fd",
     type=click.IntRange(min=0),
     metavar="N",
@@ -147,6 +156,7 @@ def mount(
     event_file: Path | None,
     allow_estimate: bool,
     allow_other: bool,
+    cache: float,
     ready_fd: int | None,
     log: Path | None,
 ) -> None:
@@ -170,6 +180,7 @@ def mount(
         options += [] if event_file is None else ["--events", str(event_file)]
         options += ["--allow-estimate"] if allow_estimate else []
         options += ["--allow-other"] if allow_other else []
+        options += ["--cache", str(cache)]
         _mount_in_background(directory, mountpoint, control, options, ready_fd)
         return
     # Only the server needs pyfuse3 and the extension.
@@ -200,6 +211,7 @@ def mount(
             allow_estimate=allow_estimate,
             allow_other=allow_other,
             uring=FuseUring(fuse_uring),
+            cache=cache,
         )
     )
 

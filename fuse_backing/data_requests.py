@@ -1,6 +1,7 @@
 """`serve_data_requests` serves the kernel's requests that the channel leaves to Python, one task each.
 
-They are read, write, fsync, fallocate, lseek and statfs. pyfuse3 serves names and attributes.
+They are read, write, fsync, fallocate, lseek, statfs, and the truncations of SETATTR and OPEN, which the
+channel's names answer afterwards. Notes come the same way; they have no answer.
 """
 
 import errno
@@ -14,8 +15,11 @@ import trio
 from fuse_backing.extension import native
 from fuse_backing.operations import FileOperations
 
-READ, WRITE, STATFS, FSYNC, FALLOCATE, LSEEK = 15, 16, 17, 20, 43, 46
+SETATTR, OPEN, READ, WRITE, STATFS, FSYNC = 4, 14, 15, 16, 17, 20
+FALLOCATE, LSEEK = 43, 46
 """Opcodes of include/uapi/linux/fuse.h."""
+RELEASED, MOUNTED, REFUSED = 256, 257, 258
+"""Notes of ``native/names/names.h``."""
 
 
 async def serve_data_requests(operations: FileOperations) -> None:
@@ -48,7 +52,7 @@ async def _answered(
     answer: Callable[..., Awaitable[None]],
     operations: FileOperations,
     request: native.FuseRequest,
-    *arguments: int,
+    *arguments: int | bytes,
 ) -> None:
     try:
         await answer(operations, request, *arguments)
@@ -111,7 +115,39 @@ async def _statfs(operations: FileOperations, request: native.FuseRequest, inode
     )
 
 
+async def _truncate(
+    operations: FileOperations, request: native.FuseRequest, inode: int, size: int, fh: int, uid: int
+) -> None:
+    await operations.truncate(inode, None if fh == -1 else fh, size, uid)
+    native.resume(request)
+
+
+async def _open(operations: FileOperations, request: native.FuseRequest, inode: int, uid: int) -> None:
+    """Open a file with O_TRUNC."""
+    await operations.truncate(inode, None, 0, uid)
+    native.resume(request)
+
+
+async def _released(operations: FileOperations, request: native.FuseRequest, path: bytes, fd: int) -> None:
+    await operations.released(os.fsdecode(path), fd)
+
+
+async def _mounted_over(
+    operations: FileOperations, request: native.FuseRequest, path: bytes, fd: int
+) -> None:
+    await operations.mounted_over(os.fsdecode(path))
+
+
+async def _refused(operations: FileOperations, request: native.FuseRequest, path: bytes, fd: int) -> None:
+    await operations.passthrough_refused(os.fsdecode(path))
+
+
 ANSWERS: dict[int, Callable[..., Awaitable[None]]] = {
+    RELEASED: _released,
+    MOUNTED: _mounted_over,
+    REFUSED: _refused,
+    SETATTR: _truncate,
+    OPEN: _open,
     READ: _read,
     WRITE: _write,
     STATFS: _statfs,

@@ -4,12 +4,14 @@ Each write has reached the host's file when it returns, so ``st_blocks`` and the
 writes: either the kernel serves data from a backing file, or files are opened with direct I/O. (With direct
 I/O, a served file has no shared writable mmap.)
 
-Reads, writes and punches reach this module only if neither the kernel nor the channel serves them
-(``shortcut``). Reads and writes then run in the event loop, since the switch to a thread costs more than they
-do. Slow operations (fsync, truncation, large punches) run in threads.
+Names and attributes are served by the channel, and a truncation comes here first. Reads, writes and punches
+reach this module only if neither the kernel nor the channel serves them (``shortcut``). Reads and writes then
+run in the event loop, since the switch to a thread costs more than they do. Slow operations (fsync,
+truncation, large punches) run in threads.
 """
 
 import errno
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -20,20 +22,19 @@ import trio
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.changes import AllocationChanges, recorded_as
 from fuse_backing.descriptor_calls import path_of
+from fuse_backing.extension import native
 from fuse_backing.faults import FaultKind, Operation
-from fuse_backing.host_tree import check_name, is_regular
+from fuse_backing.host_tree import is_regular
 from fuse_backing.injection import Injector
 from fuse_backing.inode import Inode
+from fuse_backing.inodes import InodeTable
 from fuse_backing.ledger import Ledger
-from fuse_backing.name_tree import NameTree, creating_as
+from fuse_backing.operations import FileOperations
 from fuse_backing.releases import SpaceReleases
 from fuse_backing.shortcut import Shortcut
 from fuse_backing.system_calls import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE
 
-# Without O_APPEND: the kernel sends the offset, which Linux's pwrite would ignore. Without O_DIRECT: buffers
-# are not aligned. Without O_TRUNC: truncation is separate, since the ledger must record the bytes it frees.
-_HOST_FLAGS = os.O_ACCMODE | os.O_SYNC | os.O_DSYNC
-
+log = logging.getLogger(__name__)
 
 _MODES = frozenset(
     {
@@ -46,11 +47,13 @@ _MODES = frozenset(
 )
 
 
-class BackingFileSystem(NameTree):
+class BackingFileSystem(FileOperations):
     """A `BackingFileSystem` serves the directory open as *directory_fd*, which its opener closes.
 
-    Call ``close`` after the unmount.
+    The channel serves its names (``native/names``). Call ``close`` after the unmount.
     """
+
+    enable_acl = True
 
     def __init__(
         self,
@@ -60,12 +63,24 @@ class BackingFileSystem(NameTree):
         shortcut: Shortcut,
         injector: Injector,
     ) -> None:
-        super().__init__(directory_fd, shortcut)
+        super().__init__()
+        self._directory = directory_fd
+        self._inodes = InodeTable(directory_fd)
         self._accounting = accounting
         self._injector = injector
         self._changes = AllocationChanges(accounting, ledger, shortcut)
         self._releases = SpaceReleases(accounting, ledger)
-        self._open: dict[int, Inode] = {}  # a handle is the host's file descriptor
+        self._warned: set[str] = set()
+
+    @property
+    def names(self) -> native.Names:
+        """Return the table of the files that the kernel knows, for the channel."""
+        return self._inodes.names
+
+    @property
+    def has_handles(self) -> bool:
+        """Return whether known files can be opened by handles, so that few descriptors are needed."""
+        return self._inodes.has_handles
 
     def open_host_file(self, path: str) -> int:
         """Open a served file to read its extents; the caller closes the descriptor. Raises OSError."""
@@ -94,54 +109,7 @@ class BackingFileSystem(NameTree):
 
     def close(self) -> None:
         """Close all files that the kernel had open or remembered at the end of the session."""
-        for fd in self._open:
-            os.close(fd)
-        self._open.clear()
-        super().close()
-
-    # Opening
-
-    async def create(
-        self, parent_inode: int, name: bytes, mode: int, flags: int, ctx: pyfuse3.RequestContext
-    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        """Create and open a regular file, owned by the caller; open the file if it has appeared meanwhile."""
-        check_name(name)
-        parent = self._inodes.get(parent_inode)
-        at = self._inodes.descriptor(parent)
-        host_flags = (flags & _HOST_FLAGS) | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        try:
-            with creating_as(ctx):
-                fd = os.open(name, host_flags, stat.S_IMODE(mode), dir_fd=at)
-        except FileExistsError:
-            if flags & os.O_EXCL:
-                raise
-            inode, _ = self._found(parent, name)
-            if inode.kind != stat.S_IFREG:
-                raise
-            fd = await self._reopen(inode, flags, ctx)
-            opened = self._opened(inode, fd)
-        else:
-            try:
-                inode, opened = self._created(parent, name, fd, ctx)
-            except BaseException:
-                # A caller that was refused must not find the file.
-                os.unlink(name, dir_fd=self._inodes.descriptor(parent))
-                raise
-        inode.lookups += 1
-        return opened, self._attributes(inode)
-
-    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        """Open a file."""
-        found = self._inodes.get(inode)
-        return self._opened(found, await self._reopen(found, flags, ctx))
-
-    async def release(self, fh: int) -> None:
-        """Close a file."""
-        inode = self._open.pop(fh, None)
-        if inode is not None:
-            self._shortcut.closed(inode, fh)
-            os.close(fh)
-            self._inodes.unpin(inode)
+        self._inodes.close()
 
     # Data
 
@@ -187,7 +155,7 @@ class BackingFileSystem(NameTree):
         kernel does not send them): collapsing a range would free and move bytes. EOPNOTSUPP also for an
         allocation on a host that can't show later how much of it is still allocated.
         """
-        found = self._open.get(fh)
+        found = self._inodes.open_as(fh)
         if found is None:
             raise pyfuse3.FUSEError(errno.EBADF)
         if mode not in _MODES or (
@@ -199,59 +167,55 @@ class BackingFileSystem(NameTree):
             strike = await self._injector.strike(operation, found.path, mode, offset, length)
         await self._changes.fallocate(found, fh, mode, offset, length, strike)
 
-    async def _truncate(self, inode: Inode, fh: int | None, size: int) -> None:
-        if fh is not None and fh in self._open:
-            await self._changes.truncate(inode, fh, size)
+    async def truncate(self, inode: int, fh: int | None, size: int, uid: int) -> None:
+        """Set the size of a file, and record what that frees; the handle *fh* may be open.
+
+        A user other than root (*uid*) thereby loses the file's bits suid and sgid.
+        """
+        found = self._inodes.get(inode)
+        if uid != 0:
+            self._clear_privileges(found)
+        if fh is not None and self._inodes.open_as(fh) is found:
+            await self._changes.truncate(found, fh, size)
             return
-        fd = self._reopen_as_it_is(inode, os.O_WRONLY)
+        fd = os.open(path_of(self._inodes.descriptor(found)), os.O_WRONLY)
         try:
-            await self._changes.truncate(inode, fd, size)
+            await self._changes.truncate(found, fd, size)
         finally:
             os.close(fd)
 
-    async def _released(self, path: str, fd: int) -> None:
+    async def released(self, path: str, fd: int) -> None:
+        """Free the space of a removed file that nobody uses any more, and close *fd*."""
         await self._releases.release(path, fd)
 
-    def _created(
-        self, parent: Inode, name: bytes, fd: int, ctx: pyfuse3.RequestContext
-    ) -> tuple[Inode, pyfuse3.FileInfo]:
-        """Own and find a new file, whose descriptor is closed on failure."""
-        try:
-            self._owned(fd, os.fstat(fd), ctx)
-            inode, _ = self._found(parent, name)
-        except BaseException:
-            os.close(fd)
-            raise
-        return inode, self._opened(inode, fd)
+    async def mounted_over(self, path: str) -> None:
+        """Warn once of another file system that is mounted in the tree."""
+        if path not in self._warned:
+            self._warned.add(path)
+            log.warning("%s: another file system is mounted there; the store does not serve it", path)
 
-    def _opened(self, inode: Inode, fd: int) -> pyfuse3.FileInfo:
-        pinned = False
-        try:
-            self._inodes.pin(inode)
-            pinned = True
-            self._shortcut.opened(inode, fd)
-        except BaseException:
-            if pinned:
-                self._inodes.unpin(inode)
-            os.close(fd)
-            raise
-        self._open[fd] = inode
-        return pyfuse3.FileInfo(fh=fd, direct_io=True, keep_cache=False)
+    async def passthrough_refused(self, path: str) -> None:
+        """Warn that the server serves the data of a file."""
+        log.warning("no passthrough for %s: the kernel refuses its backing file", path)
 
-    async def _reopen(self, inode: Inode, flags: int, ctx: pyfuse3.RequestContext) -> int:
-        fd = self._reopen_as_it_is(inode, flags)
-        if flags & os.O_TRUNC:
-            try:
-                if ctx.uid != 0:
-                    self._clear_privileges(inode)
-                await self._changes.truncate(inode, fd, 0)
-            except BaseException:
-                os.close(fd)
-                raise
-        return fd
+    async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
+        """Return the host file system's numbers; a loop device takes its discard granularity from f_bsize."""
+        host = os.fstatvfs(self._directory)
+        stats = pyfuse3.StatvfsData()
+        for field in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
+            setattr(stats, f"f_{field}", getattr(host, f"f_{field}"))
+        return stats
 
-    def _reopen_as_it_is(self, inode: Inode, flags: int) -> int:
-        return os.open(path_of(self._inodes.descriptor(inode)), flags & _HOST_FLAGS)
+    def _clear_privileges(self, inode: Inode) -> None:
+        """Clear suid, and sgid of an executable, as the kernel does before a write."""
+        fd = self._inodes.descriptor(inode)
+        mode = os.fstat(fd).st_mode
+        kept = mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))
+        if stat.S_ISREG(mode) and kept != mode:
+            os.chmod(path_of(fd), stat.S_IMODE(kept))  # noqa: PTH101  (a magic link, not a path)
 
     def _path_of(self, fh: int) -> str:
-        return self._open[fh].path
+        found = self._inodes.open_as(fh)
+        if found is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return found.path

@@ -1,72 +1,32 @@
-"""`Inode` is one file that the kernel knows, with its place in the tree."""
-
-import os
-import stat
+"""`Inode` is one file that the kernel knows, as far as Python needs it."""
 
 import trio
 
-_DEEPEST = 4096
-_KINDS = {
-    kind: kind
-    for kind in (
-        stat.S_IFREG,
-        stat.S_IFDIR,
-        stat.S_IFLNK,
-        stat.S_IFIFO,
-        stat.S_IFSOCK,
-        stat.S_IFBLK,
-        stat.S_IFCHR,
-    )
-}
+from fuse_backing.extension import native
 
 
 class Inode:
-    """An `Inode` is one file, of any kind, that the kernel knows."""
+    """An `Inode` is one file, of any kind, of the table *names*."""
 
-    __slots__ = (
-        "_changing",
-        "device",
-        "fd",
-        "handle",
-        "host_number",
-        "kind",
-        "lookups",
-        "name",
-        "number",
-        "parent",
-        "pins",
-    )
+    __slots__ = ("__weakref__", "_changing", "_names", "kind", "number")
 
-    def __init__(self, number: int, status: os.stat_result, handle: bytes | None, fd: int) -> None:
+    def __init__(self, names: native.Names, number: int, kind: int) -> None:
+        self._names = names
         self.number = number
         """The number that the kernel has for the file: the host's inode number, unless that is taken."""
-        self.device = status.st_dev
-        self.host_number = number if status.st_ino == number else status.st_ino
-        self.handle = handle
-        """The host's handle of the file, None if the host has none."""
-        self.kind = _KINDS.get(stat.S_IFMT(status.st_mode), 0)
-        """The file's type: one of ``stat.S_IF*``."""
-        self.parent: Inode | None = None
-        """The directory of the last known link; None for the root."""
-        self.name = b""
-        """The name of the last known link."""
-        self.fd = fd
-        """A descriptor of the file, or -1; see ``InodeTable.descriptor``."""
-        self.lookups = 0
-        self.pins = 0
-        """The number of reasons why the descriptor must stay open."""
+        self.kind = kind
+        """The file's type: one of ``stat.S_IF*``, or 0 if it was not looked at."""
         self._changing: trio.Lock | None = None
 
     @property
     def path(self) -> str:
-        """Return the path of the last known link, from the root of the tree."""
-        names: list[bytes] = []
-        inode = self
-        # Directories that the host moved into each other can make a circle, until they are looked up again.
-        while inode.parent is not None and len(names) < _DEEPEST:
-            names.append(inode.name)
-            inode = inode.parent
-        return os.fsdecode(b"/".join(reversed(names)))
+        """Return the path of the last known link, from the root of the tree. Raises OSError (ESTALE)."""
+        return self._names.path(self.number)
+
+    @property
+    def gate(self) -> int:
+        """Return the number of the channel's gate of the file, -1 if it was never open."""
+        return self._names.gate(self.number)
 
     @property
     def changing(self) -> trio.Lock:

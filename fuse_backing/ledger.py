@@ -46,42 +46,19 @@ class Ledger:
         self.account = native.Account(capacity)
         self.most_names = native.MOST_FILES - 1
         """Number of paths that the ledger keeps, without OTHER_FILES."""
-        self._names: list[str] = []
-        self._indices: dict[str, int] = {}
-        self._uses: dict[int, int] = {}
-        self._free: list[int] = []
         self._waiting = trio.lowlevel.ParkingLot()
 
     def index_of(self, file: str) -> int:
         """Return the number under which events of *file* are recorded in the account."""
-        index = self._indices.get(file)
-        if index is None and self._free:
-            index = self._indices[file] = self._free.pop()
-            self._names[index] = file
-        if index is None and len(self._names) >= self.most_names:
-            file = OTHER_FILES
-            index = self._indices.get(file)
-        if index is None:
-            index = self._indices[file] = self.account.file()
-            self._names.append(file)
-        return index
+        return self.account.index(os.fsencode(file))
 
     def begin_use(self, file: str) -> int:
         """Return the number of *file*, which stays the file's until ``end_use``."""
-        index = self.index_of(file)
-        self._uses[index] = self._uses.get(index, 0) + 1
-        return index
+        return self.account.begin_use(os.fsencode(file))
 
     def end_use(self, index: int) -> None:
         """Undo one ``begin_use``. The number of a file without events is then free for another file."""
-        self._uses[index] -= 1
-        if self._uses[index]:
-            return
-        del self._uses[index]
-        name = self._names[index]
-        if name != OTHER_FILES and Totals(*self.account.file_totals(index)).events == 0:
-            del self._indices[name]
-            self._free.append(index)
+        self.account.end_use(index)
 
     @property
     def totals(self) -> Totals:
@@ -91,8 +68,13 @@ class Ledger:
     @property
     def totals_by_file(self) -> dict[str, Totals]:
         """Return the sums for each file that has events, by its path at the time of the event."""
-        sums = {name: Totals(*self.account.file_totals(index)) for name, index in self._indices.items()}
-        return {name: totals for name, totals in sums.items() if totals.events}
+        found = {}
+        for index in range(self.account.nr_files):
+            totals = Totals(*self.account.file_totals(index))
+            name = self.account.name(index) if totals.events else None
+            if name is not None:
+                found[name] = totals
+        return found
 
     def by_offset(self, file: str) -> Histogram:
         """Return the histogram of successful punches, zero ranges and truncations by offset in *file*.
@@ -100,7 +82,10 @@ class Ledger:
         It is empty for an unknown file. The bytes that an event freed are spread over the buckets it covers,
         in proportion to length; their sum is exact.
         """
-        index = self._indices.get(file)
+        try:
+            index = self.account.find(os.fsencode(file))
+        except UnicodeEncodeError:  # the name of no file
+            index = None
         if index is None:
             return Histogram(0, ())
         return _histogram(self.account.by_offset(index), 1)
@@ -136,9 +121,10 @@ class Ledger:
         fault: FaultKind | None = None,
     ) -> int:
         """Add an event and wake the subscribers; return its sequence number."""
+        index = self.begin_use(file)
         sequence = self.account.record(
             round(time * _NANO),
-            self.index_of(file),
+            index,
             _OPERATIONS.index(operation),
             mode,
             offset,
@@ -149,6 +135,7 @@ class Ledger:
             round(duration * _NANO),
             _FAULTS.index(fault),
         )
+        self.end_use(index)
         if self._waiting:
             self._waiting.unpark_all()
         return sequence
@@ -211,7 +198,7 @@ class Ledger:
         return LedgerEvent(
             sequence,
             time / _NANO,
-            self._names[file],
+            self.account.name(file) or OTHER_FILES,
             _OPERATIONS[operation],
             mode,
             offset,

@@ -1,9 +1,10 @@
-"""`FileOperations` extends pyfuse3's operations by three, and turns handler failures into errnos."""
+"""`FileOperations` extends pyfuse3's operations, and turns handler failures into errnos."""
 
 import errno
 import functools
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, cast
 
@@ -11,7 +12,8 @@ import pyfuse3
 
 log = logging.getLogger(__name__)
 
-_ADDED = frozenset({"fallocate", "lseek", "statfs_of"})
+_NOTES = frozenset({"released", "mounted_over", "passthrough_refused"})
+_ADDED = frozenset({"fallocate", "lseek", "statfs_of", "truncate"}) | _NOTES
 _HANDLERS = _ADDED | {
     name for name, value in vars(pyfuse3.Operations).items() if inspect.iscoroutinefunction(value)
 }
@@ -42,7 +44,7 @@ def _bounded(handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 
 
 def _silent(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Raise nothing from ``forget``, which answers no request."""
+    """Raise nothing from a handler that answers no request, such as ``forget``."""
 
     @functools.wraps(handler)
     async def silent(*arguments: Any, **keywords: Any) -> None:
@@ -55,7 +57,7 @@ def _silent(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[
 
 
 class FileOperations(pyfuse3.Operations):
-    """`FileOperations` has pyfuse3's operations and three more, all asynchronous. Derive from it.
+    """`FileOperations` has pyfuse3's operations and some more, all asynchronous. Derive from it.
 
     It is the boundary for errors: pyfuse3 sees only FUSEError from a subclass's handlers (an OSError keeps
     its errno; a bug is logged and becomes EIO), and no exception from ``forget``. Defaults do not answer
@@ -69,7 +71,7 @@ class FileOperations(pyfuse3.Operations):
     def __init_subclass__(cls, **keywords: object) -> None:
         super().__init_subclass__(**keywords)
         for name in _HANDLERS & vars(cls).keys():
-            guard = _silent if name == "forget" else _bounded
+            guard = _silent if name in _NOTES | {"forget"} else _bounded
             setattr(cls, name, guard(vars(cls)[name]))
 
     async def fallocate(self, inode: int, fh: int, mode: int, offset: int, length: int) -> None:
@@ -92,6 +94,20 @@ class FileOperations(pyfuse3.Operations):
     async def lseek(self, inode: int, fh: int, offset: int, whence: int) -> int:
         """Return the offset that SEEK_DATA or SEEK_HOLE finds; the kernel does the other kinds itself."""
         _refuse(errno.EOPNOTSUPP)
+
+    async def truncate(self, inode: int, fh: int | None, size: int, uid: int) -> None:
+        """Set the size of a file, before the channel's names answer a SETATTR or OPEN of the user *uid*."""
+        _refuse(errno.EOPNOTSUPP)
+
+    async def released(self, path: str, fd: int) -> None:
+        """Take over *fd*, a descriptor of a removed file that the kernel has forgotten."""
+        os.close(fd)
+
+    async def mounted_over(self, path: str) -> None:
+        """Take notice of a file system that is mounted in the served tree at *path*."""
+
+    async def passthrough_refused(self, path: str) -> None:
+        """Take notice that the kernel refuses to serve the data of the file at *path*."""
 
     async def statfs_of(self, inode: int) -> pyfuse3.StatvfsData:
         """Return the statvfs(3) data for *inode*.

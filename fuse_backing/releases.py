@@ -48,22 +48,11 @@ class SpaceReleases:
         The event has the *path*. There is none for an empty file, and none if another process keeps the file
         open on the host: the host then frees its space when that process closes it.
         """
-        try:
-            fd = await trio.to_thread.run_sync(_opened, place)
-        finally:
-            os.close(place)
-        if fd is None:
+        fd, found = await trio.to_thread.run_sync(self._freed_at_once, place)
+        if found is None and fd is not None:
+            found = await self._freed_later(fd)
+        if found is None:
             return
-        try:
-            for wait in _WAITS:
-                if _is_only_user(fd):
-                    break
-                await trio.sleep(wait)
-            else:
-                return
-            found = await trio.to_thread.run_sync(self._freed, fd)
-        finally:
-            await trio.to_thread.run_sync(os.close, fd)
         self._ledger.record(
             time=found.began,
             file=path,
@@ -76,6 +65,35 @@ class SpaceReleases:
             errno=found.change.errno,
             duration=found.change.duration,
         )
+
+    def _freed_at_once(self, place: int) -> tuple[int | None, _Release | None]:
+        """Free a file, unless it has other users: then return a descriptor of it. Close *place*."""
+        try:
+            fd = _opened(place)
+        finally:
+            os.close(place)
+        if fd is None:
+            return None, None
+        try:
+            if not _is_only_user(fd):
+                return fd, None
+            found = self._freed(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        return None, found
+
+    async def _freed_later(self, fd: int) -> _Release | None:
+        """Free a file when its other users have closed it, and close *fd*; None if they keep it open."""
+        try:
+            for wait in _WAITS:
+                await trio.sleep(wait)
+                if _is_only_user(fd):
+                    return await trio.to_thread.run_sync(self._freed, fd)
+            return None
+        finally:
+            await trio.to_thread.run_sync(os.close, fd)
 
     def _freed(self, fd: int) -> _Release:
         file, began = SparseFile(fd, self._accounting), time.time()

@@ -38,13 +38,15 @@ async def serve(
     allow_estimate: bool = False,
     allow_other: bool = False,
     uring: FuseUring = FuseUring.OFF,
+    cache: float = 0.0,
 ) -> None:
     """Serve *directory* on *mountpoint* until SIGTERM, SIGINT, or an unmount from outside.
 
     *ready* is called with the server's description when the mount and the control socket answer. With
     *events* every event is appended to that file. A host on which freed bytes can't be measured is refused,
     unless *allow_estimate* is true. With *allow_other* other users may use the mount as well. *uring* chooses
-    the way of the requests. Raises FuseBackingError (in an ExceptionGroup if a task raised it).
+    the way of the requests. The kernel may use names and attributes for *cache* seconds without asking.
+    Raises FuseBackingError (in an ExceptionGroup if a task raised it).
     """
     io_flusher = become_io_flusher()  # before any other thread exists
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would report that somebody wants a lease (``releases``)
@@ -61,6 +63,7 @@ async def serve(
         shortcut = Shortcut(ledger, passthrough, uring)
         injector = Injector(ledger, shortcut, event_file.drain if event_file is not None else lambda: True)
         files = BackingFileSystem(fd, accounting, ledger, shortcut, injector)
+        files.names.set_times(round(cache * 1e9))
         info = ServerInfo(
             os.getpid(),
             os.path.realpath(directory),
@@ -90,7 +93,7 @@ async def serve(
                     real,
                     fsname=info.directory,
                     subtype=SUBTYPE,
-                    channel=shortcut.channel(),
+                    channel=shortcut.channel(files.names),
                     allow_other=allow_other,
                 ) as session:
                     shortcut.begin(fd, accounting, session.transport)

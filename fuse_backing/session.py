@@ -259,6 +259,7 @@ def _begin(session: Session, mount: Callable[[], int], channel: ChannelOptions) 
             device,
             channel.threads,
             channel.account,
+            channel.names,
             channel.passthrough,
             _STACK_DEPTH,
             channel.table_bytes,

@@ -3,22 +3,18 @@
 The kernel serves reads and writes of a file that was opened as passthrough straight from a backing file
 (Linux 6.9, CAP_SYS_ADMIN); all opens of one inode must then name the same backing file (fs/fuse/iomode.c).
 Without passthrough, the channel's thread serves data as well. Fallocate always comes to the server: the
-channel measures and records it (``native/channel/channel.h``). This module announces each open file to the
-channel.
+channel measures and records it (``native/channel/channel.h``). The channel's names open the files.
 """
 
-import contextlib
 import errno
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fuse_backing.accounting.interface import HostAccounting
 from fuse_backing.channel_options import ChannelOptions
-from fuse_backing.descriptor_calls import path_of
 from fuse_backing.directory import unnamed_file
 from fuse_backing.errors import ControlError, SessionError
 from fuse_backing.extension import native
@@ -49,27 +45,14 @@ class Passthrough(StrEnum):
     """The server."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """`_Known` has the numbers under which the channel knows one inode."""
-
-    gate: int
-    backing: int = 0
-    index: int = -1
-    """The number of the file's path in the ledger, while the file is open."""
-    handles: set[int] = field(default_factory=set)
-
-
 class Shortcut:
-    """A `Shortcut` announces open files to the session's channel; without a channel it does nothing."""
+    """A `Shortcut` chooses what the session's channel serves; without a channel it does nothing."""
 
     def __init__(self, ledger: Ledger, wanted: Passthrough, uring: FuseUring = FuseUring.OFF) -> None:
         self._ledger = ledger
         self._wanted = wanted
         self._uring = uring
-        self._known: dict[Inode, _Known] = {}
-        self._free_gates: list[int] = []
-        self._active = False
+        self._names: native.Names | None = None
         self.passthrough = False
         """True if the kernel serves the data of files opened from now on."""
         self.reason = ""
@@ -77,12 +60,14 @@ class Shortcut:
         self.transport = DEVICE
         """The way of the requests."""
 
-    def channel(self) -> ChannelOptions:
-        """Return the options of the session's channel."""
-        # One thread serves punches while the other flushes a file.
+    def channel(self, names: native.Names) -> ChannelOptions:
+        """Return the options of the session's channel, which serves *names*."""
+        self._names = names
+        # One thread serves punches while another flushes a file, and a third one changes a name.
         return ChannelOptions(
-            threads=2,
+            threads=3,
             account=self._ledger.account,
+            names=names,
             passthrough=self._wanted is not Passthrough.OFF,
             uring=self._uring,
         )
@@ -93,82 +78,28 @@ class Shortcut:
         The channel serves punches if the C code can measure as *accounting* does. Raises SessionError if
         passthrough is required and not possible.
         """
-        self._active = native.has_channel()
         self.transport = transport
-        self._unit = accounting.freed_unit if accounting.native else 0
-        if self._active:
+        if native.has_channel():
             native.set_limit(LONGEST_PUNCH)
         self.passthrough, self.reason = self._probe(directory_fd)
+        if self._names is not None:
+            self._names.set_opening(self.passthrough, accounting.freed_unit if accounting.native else 0)
         if self._wanted is Passthrough.ON and not self.passthrough:
             raise SessionError(f"passthrough is not possible here: {self.reason}")
         log.info("the %s serves data%s", "kernel" if self.passthrough else "server", f" ({self.reason})")
 
-    def opened(self, inode: Inode, handle: int) -> None:
-        """Announce a file that was opened; *handle* is the host's descriptor.
-
-        Call this before the open is answered.
-        """
-        if not self._active:
-            return
-        known = self._known.get(inode)
-        if known is None:
-            gate = self._free_gates.pop() if self._free_gates else native.gate_new()
-            known = self._known[inode] = _Known(gate)
-        if not known.handles:
-            known.index = self._ledger.begin_use(inode.path)
-            if self.passthrough:
-                known.backing = _register(inode)
-        known.handles.add(handle)
-        self._announce(known, handle)
-
-    def closed(self, inode: Inode, handle: int) -> None:
-        """Withdraw a file that is about to be closed; wait for a punch that is running."""
-        known = self._known.get(inode)
-        if known is None:
-            return
-        native.forget(handle)
-        known.handles.discard(handle)
-        if known.handles:
-            return
-        self._ledger.end_use(known.index)
-        if known.backing:
-            native.backing_close(known.backing)
-            known.backing = 0
-
-    def renamed(self, inode: Inode) -> None:
-        """Record later punches under the inode's new path."""
-        known = self._known.get(inode)
-        if known is None or not known.handles:
-            return
-        before, known.index = known.index, self._ledger.begin_use(inode.path)
-        if known.index != before:
-            for handle in known.handles:
-                self._announce(known, handle)
-        self._ledger.end_use(before)
-
-    def directory_moved(self) -> None:
-        """Record later punches under the new paths of all open files."""
-        for inode in [inode for inode, known in self._known.items() if known.handles]:
-            self.renamed(inode)
-
-    def forgotten(self, inode: Inode) -> None:
-        """Remove an inode that the kernel has forgotten."""
-        known = self._known.pop(inode, None)
-        if known is not None:
-            self._free_gates.append(known.gate)
-
     @contextmanager
     def changing(self, inode: Inode) -> Iterator[None]:
         """Hold off the channel's punches of *inode* while Python changes its allocation."""
-        known = self._known.get(inode)
-        if known is None:
+        gate = inode.gate
+        if gate == -1:
             yield
             return
-        native.gate_enter(known.gate)
+        native.gate_enter(gate)
         try:
             yield
         finally:
-            native.gate_leave(known.gate)
+            native.gate_leave(gate)
 
     def serve_in_python(self, *, everything: bool) -> None:
         """Send all requests through Python from now on, or undo that: planned faults strike in Python."""
@@ -205,9 +136,6 @@ class Shortcut:
         """Find the longest latency of each operation from now on."""
         native.restart_longest()
 
-    def _announce(self, known: _Known, handle: int) -> None:
-        native.announce(handle, known.gate, known.index, self._unit, known.backing)
-
     def _probe(self, directory_fd: int) -> tuple[bool, str]:
         if self._wanted is Passthrough.OFF:
             return False, "switched off"
@@ -224,22 +152,6 @@ class Shortcut:
         finally:
             os.close(fd)
         return True, "passthrough"
-
-
-def _register(inode: Inode) -> int:
-    """Register the inode's file, whose descriptor is pinned, as a backing file; return its id.
-
-    Return 0 if the kernel refuses: the server then serves the data.
-    """
-    for flags in (os.O_RDWR, os.O_RDONLY):
-        with contextlib.suppress(OSError):
-            fd = os.open(path_of(inode.fd), flags)
-            try:
-                return native.backing_open(fd)
-            finally:
-                os.close(fd)
-    log.warning("no passthrough for %s: the kernel refuses its backing file", inode.path)
-    return 0
 
 
 def _refusal(error: OSError) -> str:

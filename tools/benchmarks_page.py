@@ -214,6 +214,11 @@ TABLES = {
         [f"{_PYTHON}backing --json JSON --quick --rounds 1"],
         backing,
     ),
+    "names": BenchmarkTable(
+        [f"{_PYTHON}names --json JSON --plot EVIDENCE/names-benchmark.svg"],
+        [f"{_PYTHON}names --json JSON --quick --rounds 1"],
+        backing,
+    ),
     "engine": BenchmarkTable(
         [f"{_PYTHON}engine --up-to 7 --json JSON --plot EVIDENCE/engine-benchmark.svg"],
         [f"{_PYTHON}engine --up-to 4 --json JSON"],

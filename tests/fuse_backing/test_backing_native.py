@@ -9,7 +9,7 @@ import pytest
 from tests.repository import REPOSITORY
 
 NATIVE = REPOSITORY / "fuse_backing" / "native"
-CORE = ("account", "channel", "latency", "plane", "punch")
+CORE = ("account", "channel", "latency", "names", "plane", "punch")
 """The folders that use neither Python nor libfuse."""
 WRAPPED = ("ioctl", "fallocate", "pwrite", "read", "pthread_kill", "io_uring_queue_init_params")
 

@@ -8,7 +8,7 @@ import pytest
 from tests.repository import REPOSITORY
 
 NATIVE = REPOSITORY / "fuse_backing" / "native"
-FOLDERS = ["protocol", "account", "punch", "latency", "plane", "channel", "binding"]
+FOLDERS = ["protocol", "account", "punch", "latency", "names", "plane", "channel", "binding"]
 """The folders from the lowest; a folder includes its own headers and those of folders before it."""
 
 

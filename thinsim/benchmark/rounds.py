@@ -6,7 +6,7 @@ A figure is the median over the rounds. A ratio is the median of the ratios of t
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,9 +88,11 @@ def awake_processors() -> Iterator[bool]:
     A single request wakes a processor or two. The cost of a wake-up depends on the depth of the sleep. Under
     a hypervisor it exceeds that of the request. Documentation/power/pm_qos_interface.rst.
     """
-    try:
-        with Path("/dev/cpu_dma_latency").open("wb", buffering=0) as latency:
+    with ExitStack() as stack:
+        try:
+            latency = stack.enter_context(Path("/dev/cpu_dma_latency").open("wb", buffering=0))
             latency.write(bytes(4))
-            yield True
-    except OSError:
-        yield False
+            awake = True
+        except OSError:
+            awake = False
+        yield awake

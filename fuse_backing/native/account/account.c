@@ -1,6 +1,5 @@
-#include "account.h"
+#include "account_state.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -9,24 +8,6 @@
 
 #define FIRST_OFFSET_WIDTH (64 * 1024)
 #define FIRST_TIME_WIDTH 1000000000 /* a second */
-
-struct account_file_sums {
-    struct account_totals totals;
-    struct account_histogram *by_offset; /* NULL before its first event, or beyond ACCOUNT_MOST_HISTOGRAMS */
-};
-
-struct account {
-    pthread_mutex_t lock;
-    size_t capacity;
-    struct account_event *ring;
-    struct account_totals totals;
-    struct account_histogram by_time;
-    int64_t started;
-    struct account_file_sums **files;
-    uint32_t nr_files, room, nr_histograms;
-    int notify;
-    bool armed;
-};
 
 struct account *account_new(size_t capacity) {
     struct account *account = calloc(1, sizeof *account);
@@ -39,6 +20,9 @@ struct account *account_new(size_t capacity) {
     account->ring = calloc(capacity, sizeof *account->ring);
     account->notify = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     account->by_time.width = FIRST_TIME_WIDTH;
+    account->first_free = NO_FILE;
+    for (size_t i = 0; i < NAME_PLACES; i++)
+        account->named[i] = NO_FILE;
     clock_gettime(CLOCK_REALTIME, &now);
     account->started = now.tv_sec * 1000000000LL + now.tv_nsec;
     if (account->ring == NULL || account->notify < 0) {
@@ -53,6 +37,7 @@ void account_free(struct account *account) {
         close(account->notify);
     for (uint32_t i = 0; i < account->nr_files; i++) {
         free(account->files[i]->by_offset);
+        free(account->files[i]->name);
         free(account->files[i]);
     }
     free(account->files);
@@ -61,29 +46,32 @@ void account_free(struct account *account) {
     free(account);
 }
 
-uint32_t account_file(struct account *account) {
-    struct account_file_sums *file = calloc(1, sizeof *file);
-    uint32_t index = UINT32_MAX;
+uint32_t account_added(struct account *account) {
+    struct account_file_sums *file;
 
-    if (file == NULL)
-        return index;
-    pthread_mutex_lock(&account->lock);
     if (account->nr_files == account->room && account->nr_files < ACCOUNT_MOST_FILES) {
         uint32_t room = account->room ? 2 * account->room : 16;
         struct account_file_sums **files = realloc(account->files, room * sizeof *files);
 
-        if (files != NULL) {
-            account->files = files;
-            account->room = room;
-        }
+        if (files == NULL)
+            return NO_FILE;
+        account->files = files;
+        account->room = room;
     }
-    if (account->nr_files < account->room) {
-        index = account->nr_files++;
-        account->files[index] = file;
-        file = NULL;
-    }
+    file = account->nr_files < account->room ? calloc(1, sizeof *file) : NULL;
+    if (file == NULL)
+        return NO_FILE;
+    file->next = NO_FILE;
+    account->files[account->nr_files] = file;
+    return account->nr_files++;
+}
+
+uint32_t account_file(struct account *account) {
+    uint32_t index;
+
+    pthread_mutex_lock(&account->lock);
+    index = account_added(account);
     pthread_mutex_unlock(&account->lock);
-    free(file);
     return index;
 }
 

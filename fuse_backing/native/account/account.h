@@ -65,8 +65,22 @@ struct account;
 struct account *account_new(size_t capacity);
 void account_free(struct account *account);
 
-/* Add a file and return its index, or UINT32_MAX without memory or room. The caller keeps the names. */
+/* The name under which an account that has all its names records further files. */
+#define ACCOUNT_OTHER_FILES "(other files)"
+
+/* Add a file without a name and return its index, or UINT32_MAX without memory or room. */
 uint32_t account_file(struct account *account);
+
+/* Return the index of the file with a name; the first function adds it. UINT32_MAX without memory or such a file. */
+uint32_t account_index(struct account *account, const char *name);
+uint32_t account_find(struct account *account, const char *name);
+/* Return the index, which stays the file's until account_end_use. The index of a file without events is then free for
+ * another name. */
+uint32_t account_begin_use(struct account *account, const char *name);
+void account_end_use(struct account *account, uint32_t index);
+/* Return a copy of a file's name, which the caller frees; NULL without one. */
+char *account_name(struct account *account, uint32_t index);
+uint32_t account_nr_files(struct account *account); /* indices are below this number */
 
 /* Record an event: set its sequence number and return it. */
 uint64_t account_record(struct account *account, struct account_event *event);

@@ -53,6 +53,60 @@ static PyObject *add_file(PyObject *self, PyObject *unused) {
     return PyLong_FromUnsignedLong(index);
 }
 
+static PyObject *index_result(uint32_t index) {
+    if (index == UINT32_MAX)
+        return PyErr_NoMemory();
+    return PyLong_FromUnsignedLong(index);
+}
+
+static PyObject *index_of(PyObject *self, PyObject *name) {
+    const char *bytes = PyBytes_AsString(name);
+
+    return bytes == NULL ? NULL : index_result(account_index(account_of(self), bytes));
+}
+
+static PyObject *begin_use(PyObject *self, PyObject *name) {
+    const char *bytes = PyBytes_AsString(name);
+
+    return bytes == NULL ? NULL : index_result(account_begin_use(account_of(self), bytes));
+}
+
+static PyObject *end_use(PyObject *self, PyObject *index) {
+    unsigned long file = PyLong_AsUnsignedLong(index);
+
+    if (PyErr_Occurred())
+        return NULL;
+    account_end_use(account_of(self), (uint32_t)file);
+    Py_RETURN_NONE;
+}
+
+static PyObject *find_index(PyObject *self, PyObject *name) {
+    const char *bytes = PyBytes_AsString(name);
+    uint32_t index;
+
+    if (bytes == NULL)
+        return NULL;
+    index = account_find(account_of(self), bytes);
+    if (index == UINT32_MAX)
+        Py_RETURN_NONE;
+    return PyLong_FromUnsignedLong(index);
+}
+
+static PyObject *name_of(PyObject *self, PyObject *index) {
+    unsigned long file = PyLong_AsUnsignedLong(index);
+    PyObject *result;
+    char *name;
+
+    if (PyErr_Occurred())
+        return NULL;
+    name = account_name(account_of(self), (uint32_t)file);
+    if (name == NULL)
+        Py_RETURN_NONE;
+    result = PyUnicode_DecodeFSDefault(name);
+    free(name);
+    return result;
+}
+
 static PyObject *record(PyObject *self, PyObject *arguments) {
     struct account_event event = {0};
     unsigned long long offset, length, allocated, freed;
@@ -198,6 +252,11 @@ static PyObject *get_last(PyObject *self, void *closure) {
     return PyLong_FromUnsignedLongLong(account_last(account_of(self)));
 }
 
+static PyObject *get_nr_files(PyObject *self, void *closure) {
+    (void)closure;
+    return PyLong_FromUnsignedLong(account_nr_files(account_of(self)));
+}
+
 static PyObject *get_notify_fd(PyObject *self, void *closure) {
     (void)closure;
     return PyLong_FromLong(account_notify_fd(account_of(self)));
@@ -205,6 +264,11 @@ static PyObject *get_notify_fd(PyObject *self, void *closure) {
 
 static PyMethodDef account_methods[] = {
     {"file", add_file, METH_NOARGS, "Add a file; return its index."},
+    {"index", index_of, METH_O, "Return the index of the file with a name, which it adds if necessary."},
+    {"find", find_index, METH_O, "Return the index of the file with a name, or None."},
+    {"name", name_of, METH_O, "Return the name of a file, or None."},
+    {"begin_use", begin_use, METH_O, "Return the index of a name, which stays the file's until end_use."},
+    {"end_use", end_use, METH_O, "Undo one begin_use."},
     {"record", record, METH_VARARGS, "Record an event; return its sequence number."},
     {"events", events, METH_VARARGS, "Return up to MOST events from a sequence number on, as tuples."},
     {"totals", totals, METH_NOARGS, "Return the sums over all events, as a tuple."},
@@ -218,6 +282,7 @@ static PyMethodDef account_methods[] = {
 static PyGetSetDef account_getset[] = {
     {"first", get_first, NULL, "Sequence number of the oldest event kept.", NULL},
     {"last", get_last, NULL, "Sequence number of the newest event.", NULL},
+    {"nr_files", get_nr_files, NULL, "Number of indices; some may have no name.", NULL},
     {"notify_fd", get_notify_fd, NULL, "An eventfd: see arm.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -241,6 +306,8 @@ static PyType_Spec account_spec = {
 int accounts_ready(PyObject *module) {
     account_type = (PyTypeObject *)PyType_FromSpec(&account_spec);
     if (account_type == NULL || PyModule_AddType(module, account_type) < 0)
+        return -1;
+    if (PyModule_AddStringConstant(module, "OTHER_FILES", ACCOUNT_OTHER_FILES) < 0)
         return -1;
     return PyModule_AddIntConstant(module, "MOST_FILES", ACCOUNT_MOST_FILES);
 }

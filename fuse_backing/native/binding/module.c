@@ -6,13 +6,14 @@
  *   account/    the ledger's numbers
  *   punch/      one measured fallocate
  *   latency/    how long requests took
+ *   names/      the files that the kernel knows, and its requests about names
  *   plane/      reads, writes and flushes of thin devices, from tables that Python fills
  *   channel/    the connection to the kernel's FUSE, with the threads that read it
  *   binding/    the Python types and methods
  *
  * Each header names the owner of every object that passes through it, and when the owner closes it.
  *
- * The extension uses no function of libfuse. pyfuse3 has libfuse serve names and attributes, on a socket of the channel.
+ * The extension uses no function of libfuse. pyfuse3 has libfuse serve what the channel leaves, on a socket of it.
  */
 #include "binding.h"
 
@@ -33,7 +34,7 @@ PyMODINIT_FUNC PyInit__native(void) {
             return NULL;
         }
     }
-    if (accounts_ready(module) < 0 || requests_ready(module) < 0) {
+    if (accounts_ready(module) < 0 || names_ready(module) < 0 || requests_ready(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

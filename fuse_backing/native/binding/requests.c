@@ -26,8 +26,10 @@ static PyObject *request_new(struct channel_request *request) {
     if (self == NULL)
         return NULL;
     self->request = request;
-    self->answered = false;
-    self->previous = NULL;
+    self->answered = request->note;
+    self->previous = self->next = NULL;
+    if (request->note)
+        return (PyObject *)self;
     self->next = unanswered;
     if (unanswered != NULL)
         unanswered->previous = self;
@@ -35,8 +37,8 @@ static PyObject *request_new(struct channel_request *request) {
     return (PyObject *)self;
 }
 
-/* Answer a request that has no answer yet. */
-static bool answer(FuseRequest *self, int error, const void *content, size_t size) {
+/* Note that a request has its answer. */
+static void set_answered(FuseRequest *self) {
     self->answered = true;
     if (self->previous != NULL)
         self->previous->next = self->next;
@@ -45,6 +47,11 @@ static bool answer(FuseRequest *self, int error, const void *content, size_t siz
     if (self->next != NULL)
         self->next->previous = self->previous;
     self->previous = self->next = NULL;
+}
+
+/* Answer a request that has no answer yet. */
+static bool answer(FuseRequest *self, int error, const void *content, size_t size) {
+    set_answered(self);
     return channel_reply(session_channel, self->request, error, content, size);
 }
 
@@ -105,12 +112,33 @@ int requests_ready(PyObject *module) {
     return request_type == NULL ? -1 : PyModule_AddType(module, request_type);
 }
 
+/* Return the user who has sent a request. */
+static unsigned int uid_of(const struct channel_request *request) {
+    const struct protocol_in_header *header = (const void *)(request->body - sizeof *header);
+
+    return header->uid;
+}
+
 /* Return (opcode, request, ...) with the arguments of the opcode. */
-static PyObject *described(const struct channel_request *request, PyObject *object) {
+static PyObject *described(struct channel_request *request, PyObject *object) {
     unsigned int opcode = request->opcode;
     unsigned long long node = request->node;
 
+    if (request->note) { /* Python owns its descriptor from now on */
+        int fd = request->fd;
+
+        request->fd = -1;
+        return Py_BuildValue("(IOyi)", opcode, object, request->body, fd);
+    }
     switch (opcode) {
+    case PROTOCOL_OPEN:
+        return Py_BuildValue("(IOKI)", opcode, object, node, uid_of(request));
+    case PROTOCOL_SETATTR: {
+        const struct protocol_setattr_in *in = (const void *)request->body;
+
+        return Py_BuildValue("(IOKKLI)", opcode, object, node, (unsigned long long)in->size,
+                             in->valid & PROTOCOL_SETATTR_FH ? (long long)in->fh : -1, uid_of(request));
+    }
     case PROTOCOL_READ: {
         const struct protocol_read_in *in = (const void *)request->body;
 
@@ -155,7 +183,8 @@ static PyObject *take_request(PyObject *module, PyObject *unused) {
         Py_RETURN_NONE;
     object = request_new(request);
     if (object == NULL) {
-        channel_reply(session_channel, request, ENOMEM, NULL, 0);
+        if (!request->note)
+            channel_reply(session_channel, request, ENOMEM, NULL, 0);
         channel_request_free(session_channel, request);
         return NULL;
     }
@@ -270,10 +299,24 @@ static PyObject *reply_statfs(PyObject *module, PyObject *arguments) {
     return PyBool_FromLong(answer(request, 0, &out, sizeof out));
 }
 
+static PyObject *resume(PyObject *module, PyObject *object) {
+    FuseRequest *request = for_reply(object);
+
+    (void)module;
+    if (request == NULL)
+        return NULL;
+    if (session_names == NULL)
+        return PyErr_Format(PyExc_RuntimeError, "the session has no names");
+    set_answered(request);
+    channel_resume(session_channel, request->request);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef request_methods[] = {
     {"take_request", take_request, METH_NOARGS,
      "Return (opcode, request, ...) of the next request that is left to Python, or None."},
     {"reply_err", reply_err, METH_VARARGS, "Answer a request with an error number, or 0 for success."},
+    {"resume", resume, METH_O, "Have the names answer a request of theirs, after Python's part."},
     {"reply_data", reply_data, METH_VARARGS, "Answer a read with its data."},
     {"reply_written", reply_written, METH_VARARGS, "Answer a write with the number of bytes written."},
     {"reply_ended", reply_ended, METH_O, "Answer a write as complete, unless it has its answer."},

@@ -10,6 +10,7 @@
 
 struct channel *session_channel;
 struct plane *session_plane;
+PyObject *session_names;
 static int uring_error;           /* with which the request for FUSE over io_uring failed */
 static PyObject *session_account; /* an Account, kept while the channel uses it; NULL without one */
 
@@ -43,6 +44,7 @@ static void end(void) {
         plane_free(session_plane);
         session_plane = NULL;
     }
+    Py_CLEAR(session_names);
     Py_CLEAR(session_account);
 }
 
@@ -58,6 +60,8 @@ static bool begin(int device, unsigned threads, bool passthrough, unsigned stack
         session_channel = channel_new(devices, 1 + nr_clones, passthrough, stack_depth, account, session_plane);
     for (unsigned i = 1; i <= nr_clones; i++)
         close(devices[i]); /* the channel has duplicates */
+    if (session_channel != NULL && session_names != NULL)
+        channel_serve_names(session_channel, names_of(session_names));
     if (session_channel != NULL && uring)
         uring_error = channel_request_uring(session_channel);
     return session_channel != NULL && channel_start(session_channel) == 0;
@@ -66,15 +70,19 @@ static bool begin(int device, unsigned threads, bool passthrough, unsigned stack
 static PyObject *open_channel(PyObject *module, PyObject *arguments) {
     unsigned int threads, stack_depth;
     unsigned long long tables;
-    PyObject *account;
+    PyObject *account, *names;
     int device, passthrough, uring;
 
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "iIOpIKp:open_channel", &device, &threads, &account, &passthrough, &stack_depth,
-                          &tables, &uring))
+    if (!PyArg_ParseTuple(arguments, "iIOOpIKp:open_channel", &device, &threads, &account, &names, &passthrough,
+                          &stack_depth, &tables, &uring))
         return NULL;
     if (account != Py_None && !Py_IS_TYPE(account, account_type))
         return PyErr_Format(PyExc_TypeError, "the account must be an Account or None");
+    if (names != Py_None && (!Py_IS_TYPE(names, names_type) || account == Py_None))
+        return PyErr_Format(PyExc_TypeError, "the names must be Names, with an Account, or None");
+    if (names != Py_None && names_of(names) == NULL)
+        return NULL;
     if (threads < 1 || threads > CHANNEL_MOST_DEVICES)
         return PyErr_Format(PyExc_ValueError, "a channel has 1 to %d threads, not %u", CHANNEL_MOST_DEVICES, threads);
     if (session_channel != NULL) {
@@ -83,6 +91,8 @@ static PyObject *open_channel(PyObject *module, PyObject *arguments) {
     }
     if (account != Py_None)
         session_account = Py_NewRef(account);
+    if (names != Py_None)
+        session_names = Py_NewRef(names);
     if (!begin(device, threads, passthrough, stack_depth, tables, uring)) {
         end();
         errno = ENOMEM;
@@ -126,7 +136,8 @@ static PyObject *fuse_uring_error(PyObject *module, PyObject *unused) {
 
 PyMethodDef session_methods[] = {
     {"open_channel", open_channel, METH_VARARGS,
-     "Serve a mount: (device, threads, account, passthrough, stack depth, bytes of tables, io_uring); return libfuse's device."},
+     "Serve a mount: (device, threads, account, names, passthrough, stack depth, bytes of tables, io_uring); return "
+     "libfuse's device."},
     {"close_channel", close_channel, METH_NOARGS, "End the channel and the connection; do nothing without one."},
     {"requests_fd", requests_fd, METH_NOARGS, "Return the descriptor that is readable when requests wait for Python."},
     {"ended", ended, METH_NOARGS, "Return the errno with which the device has ended, 0 while it works."},

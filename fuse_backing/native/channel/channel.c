@@ -125,6 +125,8 @@ void channel_free(struct channel *channel) {
         pthread_join(channel->answering, NULL);
     if (channel->uring != NULL)
         uring_free(channel->uring);
+    if (channel->names != NULL)
+        names_set_door(channel->names, NULL, NULL);
     while (channel->first != NULL) {
         struct channel_request *request = channel->first;
 
@@ -141,6 +143,7 @@ void channel_free(struct channel *channel) {
     for (unsigned i = 0; i < channel->nr_readers; i++) {
         channel_buffer_free(channel->readers[i].buffer);
         channel_free_spares(&channel->readers[i]);
+        free(channel->readers[i].answer);
         close_if_open(channel->readers[i].reading);
         close_if_open(channel->readers[i].device);
     }

@@ -5,7 +5,9 @@
  *                        file. It hands those of thin devices to the plane. Python's lock is not involved.
  *   Python               the same requests, where the channel does not serve them, and lseek and statfs. They wait in
  *                        a queue (channel_take, channel_reply).
- *   libfuse              everything else: names, attributes, opens, INIT. libfuse has one end of a pair of sockets
+ *   the names            requests about names, attributes and opens, where the channel has names. Where they need Python
+ *                        first (a truncation), they wait in the same queue (channel_take, channel_resume).
+ *   libfuse              everything else, such as INIT. libfuse has one end of a pair of sockets
  *                        as its device (/dev/fd/N), with the message borders of /dev/fuse. The channel amends two
  *                        kinds of its answers, since libfuse before 3.17 does not know passthrough (Linux 6.9,
  *                        include/uapi/linux/fuse.h): INIT, and OPEN and CREATE to name the backing file.
@@ -22,7 +24,7 @@
  *   the threads       They begin in channel_start; channel_free ends them and waits for them. They never wait for
  *                     Python.
  *   rings             FUSE over io_uring: see uring.h.
- *   the plane         The caller keeps it until after channel_free.
+ *   the plane         The caller keeps it until after channel_free, and so it is with the names.
  *   handles           Python owns the host's descriptors (fuse_backing/filesystem.py), and closes one after
  *                     channel_forget. Then no punch uses it, and the kernel releases a file only when its reads and
  *                     writes are answered.
@@ -46,6 +48,7 @@
 
 #include "account/account.h"
 #include "latency/latency.h"
+#include "names/names.h"
 #include "plane/plane.h"
 
 #define CHANNEL_OPCODES 64
@@ -68,6 +71,8 @@ struct channel_request {
     int64_t began;         /* nanoseconds, CLOCK_MONOTONIC */
     struct channel_origin origin;
     bool large;            /* it is in the buffer of a reader */
+    bool note;             /* it has no answer; its opcode is of enum names_note, and the body is a path */
+    int fd;                /* of a note, or -1; closed with the request */
     size_t size;           /* of the body, bytes */
     char *body;
 };
@@ -80,6 +85,8 @@ struct channel *channel_new(const int *devices, unsigned nr_devices, bool passth
 /* Request FUSE over io_uring at INIT. Call it before channel_start, with a plane for PLANE_MOST_READERS or without one.
  * 0 or an errno. */
 int channel_request_uring(struct channel *channel);
+/* Serve requests about names here, not by libfuse. Call it before channel_start, with an account. */
+void channel_serve_names(struct channel *channel, struct names *names);
 int channel_start(struct channel *channel); /* 0 or an errno */
 void channel_free(struct channel *channel); /* waits only for the request that is being served */
 
@@ -94,6 +101,8 @@ struct channel_request *channel_take(struct channel *channel);
  * answer; it does not if it has withdrawn the request. */
 bool channel_reply(struct channel *channel, const struct channel_request *request, int error, const void *content,
                    size_t size);
+/* Have the names answer a request that was taken, once: Python has done its part. */
+void channel_resume(struct channel *channel, const struct channel_request *request);
 /* Free a request; a `channel`, or NULL, keeps its buffer for later requests. */
 void channel_request_free(struct channel *channel, struct channel_request *request);
 /* Return the errno with which a read of the device has failed, ENODEV after an unmount; 0 while the device works, and

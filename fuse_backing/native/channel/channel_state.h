@@ -5,6 +5,7 @@
  *   files.c      announced files, gates, backing files
  *   serving.c    requests that the channel serves
  *   answers.c    answers on their way to the kernel
+ *   naming.c     requests about names
  *   taken.c      requests that the plane has taken
  *   requests.c   requests that are left to Python
  *   replies.c    answers of libfuse, amended for passthrough
@@ -20,6 +21,7 @@
 
 #include "channel.h"
 #include "latency/latency.h"
+#include "names/names.h"
 #include "order.h"
 #include "plane/plane.h"
 #include "protocol/protocol.h"
@@ -30,6 +32,7 @@
 #define LARGE (64 << 10)               /* bytes from which on a request is not copied, but handed over */
 #define MOST_SPARES 16                 /* buffers of large requests that are kept for later ones */
 #define MOST_QUEUED (32 << 20)         /* bytes that wait for Python; the threads do not read beyond this limit */
+#define MOST_NOTES 4096                /* that Python has not finished: each has a descriptor */
 #define SOCKET_BUFFER (256 << 10)      /* bytes of messages that wait for libfuse, or that it has answered with */
 #define LARGEST_LISTING (128 << 10)    /* bytes of one answer to READDIR: it must fit into the socket's buffer */
 #define MOST_IN_PROGRESS UINT16_MAX    /* asynchronous requests of all thin devices together */
@@ -83,6 +86,7 @@ struct channel_reader {
     struct taken_request *held;   /* writes that wait for earlier ones, in their order; only of a worker */
     struct taken_request *spares; /* buffers for the next requests */
     struct uring_worker *worker;  /* NULL for a reader of the device */
+    char *answer;                 /* BUFFER_SIZE bytes for answers about names; NULL before the first one */
     unsigned nr_reads;            /* since the last wait for completions */
     bool never_waits;             /* reads of the device do not block */
 };
@@ -99,6 +103,7 @@ struct channel {
     unsigned stack_depth;
     struct account *account;
     struct plane *plane; /* NULL without one */
+    struct names *names; /* NULL without them */
     struct uring *uring; /* NULL without one */
     struct order order;  /* used with a plane */
     struct latencies *latencies;
@@ -109,6 +114,7 @@ struct channel {
     void *spares[MOST_SPARES];
     unsigned nr_spares;
     size_t queued; /* bytes */
+    size_t notes;  /* their number, until Python has finished them */
     int ended; /* the errno of the last read of the device, 0 while it works */
     struct awaited_reply *pending; /* requests that libfuse has not answered */
     size_t nr_pending, room_pending;
@@ -139,6 +145,9 @@ bool channel_serve_read(struct channel_reader *reader, size_t size);
 bool channel_serve_write(struct channel_reader *reader, size_t size);
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
 bool channel_serve_fsync(struct channel_reader *reader, size_t size);
+
+/* Serve a request about names, or leave it to Python; it always takes the request. */
+void channel_serve_name(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited);
 
 /* Clear the bits suid and sgid of a file that is about to be written, if the kernel asks for it. */
 void channel_clear_privileges(struct channel *channel, const char *content, size_t size);
@@ -185,6 +194,8 @@ void channel_buffer_free(char *buffer);
 /* Leave the request in the reader's buffer to Python. An opcode that Python does not serve is never given here. */
 bool channel_is_for_python(uint32_t opcode);
 void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *request);
+/* Leave a note to Python: see struct names_door. Without memory, its descriptor is closed. */
+void channel_queue_note(struct channel *channel, enum names_note note, int fd, const char *path);
 
 /* Note a request that libfuse will answer; false without memory. */
 bool channel_note(struct channel *channel, const struct awaited_reply *awaited);

@@ -46,6 +46,10 @@ static bool handle(struct channel_reader *reader, size_t size) {
 
     if (header->opcode < CHANNEL_OPCODES)
         atomic_fetch_add(&channel->requests[header->opcode], 1);
+    if (channel->names != NULL && names_serve_opcode(header->opcode)) {
+        channel_serve_name(reader, size, &awaited);
+        return true;
+    }
     switch (header->opcode) {
     case PROTOCOL_FALLOCATE:
         served = channel_serve_fallocate(reader, size);

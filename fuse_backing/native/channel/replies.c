@@ -82,6 +82,10 @@ static bool amend(struct channel *channel, uint32_t opcode, char *content, size_
         if (channel->plane == NULL) { /* the store's files: the server applies the umask, unless an ACL replaces it */
             out->flags |= PROTOCOL_DONT_MASK;
             out->flags &= ~PROTOCOL_HANDLE_KILLPRIV;
+            if (channel->names != NULL) { /* the kernel asks for attributes while a program uses them */
+                out->flags |= PROTOCOL_DO_READDIRPLUS | PROTOCOL_READDIRPLUS_AUTO;
+                out->flags &= ~PROTOCOL_SETXATTR_EXT;
+            }
             /* Without it the kernel would read an extended attribute before each write: fs/inode.c, file_remove_privs. */
             if (atomic_load(&channel->killpriv_offered))
                 out->flags |= PROTOCOL_HANDLE_KILLPRIV_V2;

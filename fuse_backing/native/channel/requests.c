@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 /* Return the size of the structure with which a request's body begins; -1 for an opcode that Python does not serve. */
 static ssize_t fixed_size(uint32_t opcode) {
@@ -21,12 +22,16 @@ static ssize_t fixed_size(uint32_t opcode) {
         return sizeof(struct protocol_lseek_in);
     case PROTOCOL_STATFS:
         return 0;
+    case PROTOCOL_OPEN: /* the last two only with names */
+        return sizeof(struct protocol_open_in);
+    case PROTOCOL_SETATTR:
+        return sizeof(struct protocol_setattr_in);
     }
     return -1;
 }
 
 bool channel_is_for_python(uint32_t opcode) {
-    return fixed_size(opcode) >= 0;
+    return fixed_size(opcode) >= 0 && opcode != PROTOCOL_OPEN && opcode != PROTOCOL_SETATTR;
 }
 
 static bool is_whole(uint32_t opcode, const char *body, size_t size) {
@@ -80,11 +85,21 @@ static struct channel_request *left(struct channel_reader *reader, size_t size, 
     }
     request = room;
     *request = (struct channel_request){NULL, header->unique, header->nodeid, header->opcode, awaited->kind,
-                                        awaited->began, awaited->origin, large, size - sizeof *header,
-                                        buffer + sizeof *header};
+                                        awaited->began, awaited->origin, large, false, -1,
+                                        size - sizeof *header, buffer + sizeof *header};
     return request;
 }
 _Static_assert(sizeof(struct channel_request) + BEFORE_DATA <= PAGE, "both fit into one page");
+
+/* Append a request to the queue, with the lock held. */
+static void append(struct channel *channel, struct channel_request *request) {
+    channel->queued += request->size;
+    if (channel->first == NULL)
+        channel->first = request;
+    else
+        channel->last->next = request;
+    channel->last = request;
+}
 
 void channel_queue(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited) {
     struct channel *channel = reader->channel;
@@ -108,12 +123,28 @@ void channel_queue(struct channel_reader *reader, size_t size, const struct awai
     }
     while (channel->queued > MOST_QUEUED && !atomic_load(&channel->stopping))
         pthread_cond_wait(&channel->taken, &channel->lock);
-    channel->queued += request->size;
-    if (channel->first == NULL)
-        channel->first = request;
-    else
-        channel->last->next = request;
-    channel->last = request;
+    append(channel, request);
+    pthread_mutex_unlock(&channel->lock);
+    eventfd_write(channel->wake, 1);
+}
+
+void channel_queue_note(struct channel *channel, enum names_note note, int fd, const char *path) {
+    size_t size = strlen(path) + 1;
+    struct channel_request *request = malloc(sizeof *request + size);
+
+    if (request == NULL) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    *request = (struct channel_request){.opcode = note, .kind = LATENCY_NONE, .note = true, .fd = fd, .size = size,
+                                        .body = (char *)(request + 1)};
+    memcpy(request->body, path, size);
+    pthread_mutex_lock(&channel->lock);
+    while (fd >= 0 && channel->notes >= MOST_NOTES && !atomic_load(&channel->stopping))
+        pthread_cond_wait(&channel->taken, &channel->lock);
+    channel->notes++;
+    append(channel, request);
     pthread_mutex_unlock(&channel->lock);
     eventfd_write(channel->wake, 1);
 }
@@ -127,7 +158,7 @@ struct channel_request *channel_take(struct channel *channel) {
     if (request != NULL) {
         channel->first = request->next;
         channel->queued -= request->size;
-        pthread_cond_signal(&channel->taken);
+        pthread_cond_broadcast(&channel->taken);
     } else if (channel->ended == 0) {
         eventfd_read(channel->wake, &count);
     }
@@ -145,6 +176,14 @@ bool channel_reply(struct channel *channel, const struct channel_request *reques
 }
 
 void channel_request_free(struct channel *channel, struct channel_request *request) {
+    if (request->fd >= 0)
+        close(request->fd);
+    if (channel != NULL && request->note) {
+        pthread_mutex_lock(&channel->lock);
+        channel->notes--;
+        pthread_cond_broadcast(&channel->taken);
+        pthread_mutex_unlock(&channel->lock);
+    }
     if (channel != NULL && request->large) {
         pthread_mutex_lock(&channel->lock);
         if (channel->nr_spares < MOST_SPARES) {

@@ -166,6 +166,7 @@ static void free_entries(struct uring_worker *worker) {
 void uring_free(struct uring *uring) {
     for (unsigned i = 0; i < uring->nr_workers; i++) {
         free_entries(&uring->workers[i]);
+        free(uring->workers[i].reader.answer);
         pthread_mutex_destroy(&uring->workers[i].lock);
         if (uring->workers[i].wake >= 0)
             close(uring->workers[i].wake);

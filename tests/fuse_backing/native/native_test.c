@@ -15,6 +15,8 @@ int main(int count, char **arguments) {
     test_the_channel();
     test_the_rings_of_a_channel();
     test_the_latencies();
+    test_the_names();
+    test_the_names_of_a_channel();
     test_the_order();
     test_a_ring();
     test_the_plane();

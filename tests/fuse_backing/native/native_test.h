@@ -38,6 +38,8 @@ void test_a_punch(void);
 void test_the_channel(void);
 void test_the_rings_of_a_channel(void);
 void test_the_latencies(void);
+void test_the_names(void);
+void test_the_names_of_a_channel(void);
 void test_the_order(void);
 void test_the_plane(void);
 void test_a_ring(void);
