@@ -4,8 +4,6 @@ Names are everything but data: create, stat, open, readdir, rename, unlink, and 
 files. It needs root. It skips a peer that can't be compiled, with a message.
 """
 
-import contextlib
-import resource
 import sys
 from typing import Any
 
@@ -18,15 +16,9 @@ from benchmarks.turns import TurnedBenchmark, turned_options
 BENCHMARK = TurnedBenchmark(CONTENDERS, PLAIN_DIRECTORY, steps, SIZES, QUICK)
 
 
-_DESCRIPTORS = 1 << 20
-
-
 @click.command(help=__doc__)
 @turned_options
 def main(**options: Any) -> None:
-    # The peers keep a descriptor of each file that the kernel knows.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
     sys.exit(BENCHMARK.run(**options))
 
 

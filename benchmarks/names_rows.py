@@ -34,6 +34,7 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[OfferedDirectory]]:
 
     def extracted(offered: OfferedDirectory, turn: int) -> float:
         place = _turn(offered, turn) / "tree"
+        place.mkdir()
         return sizes.tree_files / seconds_of(["tar", "-x", "-f", str(archive), "-C", str(place)])
 
     def removed(offered: OfferedDirectory, turn: int) -> float:
@@ -61,9 +62,10 @@ def steps(sizes: TurnSizes) -> Sequence[RowStep[OfferedDirectory]]:
             ),
         ),
         RowStep(UNLINK, lambda offered, turn: _rate(after, _each_below(offered, turn, os.unlink))),
-        RowStep(UNTAR, extracted, lambda offered, turn: (_turn(offered, turn) / "tree").mkdir()),
-        RowStep(REMOVE, removed),
-        # The large directory comes last: some peers need a descriptor for each file that the kernel knows.
+        # Some peers need a descriptor for each file that the kernel knows. So one tree exists at a time, and
+        # the large directory comes last.
+        RowStep(UNTAR, extracted, after=removed),
+        RowStep(REMOVE, removed, extracted),
         RowStep(LIST, listed, filled),
         RowStep(LIST_AGAIN, listed, listed),
     )
