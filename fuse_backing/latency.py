@@ -54,6 +54,7 @@ _NAMES = {
     50: "syncfs",
     51: "tmpfile",
     52: "statx",
+    53: "copy_file_range_64",
     64: "punch",
     65: "zero",
     66: "allocate",

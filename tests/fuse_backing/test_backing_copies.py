@@ -4,12 +4,14 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
+import trio
 
+from fuse_backing.store_client import StoreClient
 from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, names_in
 from tests.fuse_backing.hosts import PUNCH, on
 from tests.host_file_systems import CLONING, MIB, HostFileSystem
@@ -31,35 +33,66 @@ def failure(source: int, target: int) -> int:
     return 0
 
 
+def link(fd: int, directory: Path, name: str) -> None:
+    """Give a file without a name its first name: linkat(2), AT_SYMLINK_FOLLOW."""
+    at = os.open(directory, os.O_PATH)
+    try:
+        os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=at, follow_symlinks=True)
+    finally:
+        os.close(at)
+
+
 @on_each_kind
 @without_uring
-def test_a_file_without_a_name_is_refused_and_the_usual_way_around_works(
-    host: HostFileSystem, fitting_store: Store
-) -> None:
-    """FUSE_TMPFILE exists (fs/fuse/dir.c, fuse_tmpfile), but libfuse answers ENOSYS to it."""
+def test_a_file_without_a_name_works_as_on_the_host(host: HostFileSystem, fitting_store: Store) -> None:
     store = fitting_store
     os.close(os.open(host.directory, os.O_TMPFILE | os.O_RDWR, 0o600))
-    for _ in range(2):  # the kernel asks once, and then knows
-        with pytest.raises(OSError, match="not supported") as raised:
-            os.open(store.mountpoint, os.O_TMPFILE | os.O_RDWR, 0o600)
-        assert raised.value.errno == errno.EOPNOTSUPP
-    assert names_in(store.directory) == []
-    with tempfile.TemporaryFile(dir=store.mountpoint) as file:
-        assert names_in(store.mountpoint) == []
+    old = os.umask(0o027)
+    try:
+        fd = os.open(store.mountpoint, os.O_TMPFILE | os.O_RDWR, 0o666)
+    finally:
+        os.umask(old)
+    with os.fdopen(fd, "r+b", buffering=0) as file:
+        status = os.fstat(fd)
+        assert (status.st_nlink, stat.S_IMODE(status.st_mode)) == (0, 0o640)
+        assert names_in(store.mountpoint) == names_in(store.directory) == []
         file.write(b"x" * MIB)
-        os.fsync(file.fileno())
-        assert host_fallocate(file.fileno(), PUNCH, 0, BLOCK) == 0
+        os.fsync(fd)
+        assert host_fallocate(fd, PUNCH, 0, BLOCK) == 0
         file.seek(0)
         assert file.read() == bytes(BLOCK) + b"x" * (MIB - BLOCK)
+    [punch] = [event for event in store.events() if event.operation == "punch"]
     [release] = store.releases(1)
+    assert punch.file == release.file == f"#{status.st_ino}"
     assert release.freed == (MIB if host.kind == "btrfs" else MIB - BLOCK)
     assert names_in(store.directory) == []
 
 
 @on_each_kind
 @without_uring
+def test_a_file_without_a_name_may_get_one(host: HostFileSystem, fitting_store: Store) -> None:
+    store = fitting_store
+    inner = store.mountpoint / "inner"
+    inner.mkdir()
+    for _ in range(2):  # the second has the same name as a file that was removed
+        with os.fdopen(os.open(inner, os.O_TMPFILE | os.O_RDWR, 0o600), "r+b", buffering=0) as file:
+            file.write(b"y" * MIB)
+            link(file.fileno(), inner, "named")
+            assert os.fstat(file.fileno()).st_nlink == 1
+            file.write(b"z" * BLOCK)
+        assert store.host("inner/named").read_bytes() == b"y" * MIB + b"z" * BLOCK
+        (inner / "named").unlink()
+    assert {release.file for release in store.releases(2)} == {"inner/named"}
+    fd = os.open(inner, os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "r+b"), pytest.raises(FileNotFoundError):
+        link(fd, inner, "never")
+    assert names_in(store.host("inner")) == []
+
+
+@on_each_kind
+@without_uring
 def test_copy_file_range_copies_what_it_is_asked_for(host: HostFileSystem, fitting_store: Store) -> None:
-    """The kernel reads and writes: fs/fuse/file.c, fuse_copy_file_range, after ENOSYS of libfuse."""
+    """The server has the host copy, which shares the space where the host can: copy_file_range(2)."""
     store = fitting_store
     content = os.urandom(MIB) + bytes(MIB) + os.urandom(MIB // 2 + 17)
     store.file("source").write_bytes(content)
@@ -79,6 +112,8 @@ def test_copy_file_range_copies_what_it_is_asked_for(host: HostFileSystem, fitti
     assert store.host("target").read_bytes() == bytes(wanted)
     assert store.file("source").read_bytes() == content
     assert store.totals().events == 0
+    asked = trio.run(StoreClient(store.control).latencies).operations
+    assert asked.keys() & {"copy_file_range", "copy_file_range_64"}
 
 
 @on_each_kind
@@ -105,9 +140,10 @@ def test_a_clone_is_refused_and_cp_copies_instead(host: HostFileSystem, fitting_
     subprocess.run(["cp", store.file("source"), store.file("target")], check=True, timeout=DEADLINE)
     shutil.copyfile(store.file("source"), store.file("again"))
     assert store.host("target").read_bytes() == store.host("again").read_bytes() == content
-    with store.file("target").open("r+b") as file:  # a copy shares nothing, so a punch of it frees everything
+    with store.file("target").open("r+b") as file:
         os.fsync(file.fileno())
         assert host_fallocate(file.fileno(), PUNCH, 0, 4 * MIB) == 0
     freed = [event.freed for event in store.events() if event.operation == "punch"]
-    assert freed == [4 * MIB]
+    # cp asks for a copy, and the host may share the space: a punch of one copy then frees nothing.
+    assert freed == [0 if host.kind in CLONING else 4 * MIB]
     assert Path(store.file("source")).read_bytes() == content

@@ -145,6 +145,9 @@ bool channel_serve_read(struct channel_reader *reader, size_t size);
 bool channel_serve_write(struct channel_reader *reader, size_t size);
 bool channel_serve_fallocate(struct channel_reader *reader, size_t size);
 bool channel_serve_fsync(struct channel_reader *reader, size_t size);
+/* Copy between two files; false without names. */
+bool channel_serve_copy(struct channel_reader *reader, size_t size);
+bool channel_find_file(struct channel *channel, uint64_t handle, struct announced_file *file);
 
 /* Serve a request about names, or leave it to Python; it always takes the request. */
 void channel_serve_name(struct channel_reader *reader, size_t size, const struct awaited_reply *awaited);

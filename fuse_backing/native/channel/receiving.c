@@ -66,6 +66,10 @@ static bool handle(struct channel_reader *reader, size_t size) {
     case PROTOCOL_FSYNC:
         served = channel_serve_fsync(reader, size);
         break;
+    case PROTOCOL_COPY_FILE_RANGE:
+    case PROTOCOL_COPY_FILE_RANGE_64:
+        served = channel_serve_copy(reader, size);
+        break;
     case PROTOCOL_INIT: {
         const struct protocol_init_in *in = (const void *)(reader->buffer + sizeof *header);
 

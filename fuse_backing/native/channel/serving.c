@@ -9,7 +9,7 @@
 #include "punch/punch.h"
 #include "uring.h"
 
-static bool find_file(struct channel *channel, uint64_t handle, struct announced_file *file) {
+bool channel_find_file(struct channel *channel, uint64_t handle, struct announced_file *file) {
     pthread_mutex_lock(&channel->lock);
     file->announced = false;
     if (handle < channel->nr_files)
@@ -83,7 +83,7 @@ bool channel_serve_read(struct channel_reader *reader, size_t size) {
         return false;
     if (channel->plane != NULL)
         return plane_has_served(reader, PLANE_READ, in->fh, in->offset, in->size);
-    if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
+    if (atomic_load(&channel->limit) == 0 || !channel_find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
     do /* the signal that ends the thread must not fail a read of the host's file */
@@ -108,7 +108,7 @@ bool channel_serve_write(struct channel_reader *reader, size_t size) {
         return false;
     if (channel->plane != NULL)
         return plane_has_served(reader, PLANE_WRITE, in->fh, in->offset, in->size);
-    if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
+    if (atomic_load(&channel->limit) == 0 || !channel_find_file(channel, in->fh, &file))
         return false;
     atomic_fetch_add(&channel->served, 1);
     /* A loop device treats a short write as a complete one (drivers/block/loop.c, lo_complete_rq). So a write that the
@@ -138,7 +138,7 @@ void channel_clear_privileges(struct channel *channel, const char *content, size
     mode_t kept;
 
     if (channel->plane != NULL || size < sizeof *header + sizeof *in ||
-        !(in->write_flags & PROTOCOL_WRITE_KILL_PRIVILEGES) || !find_file(channel, in->fh, &file) ||
+        !(in->write_flags & PROTOCOL_WRITE_KILL_PRIVILEGES) || !channel_find_file(channel, in->fh, &file) ||
         fstat((int)in->fh, &status) < 0)
         return;
     kept = status.st_mode & ~(mode_t)(S_ISUID | (status.st_mode & S_IXGRP ? S_ISGID : 0));
@@ -208,13 +208,13 @@ bool channel_serve_fsync(struct channel_reader *reader, size_t size) {
     if (channel->plane != NULL)
         return plane_has_served(reader, PLANE_FLUSH, in->fh, 0, 0);
     if (reader->worker != NULL) {
-        if (atomic_load(&channel->limit) == 0 || !find_file(channel, in->fh, &file))
+        if (atomic_load(&channel->limit) == 0 || !channel_find_file(channel, in->fh, &file))
             return false;
         atomic_fetch_add(&channel->served, 1);
         return uring_flushes(reader, (int)in->fh, in->fsync_flags & PROTOCOL_FSYNC_DATA);
     }
     if (atomic_fetch_add(&channel->flushing, 1) + 1 < channel->nr_readers &&
-        atomic_load(&channel->limit) != 0 && find_file(channel, in->fh, &file)) {
+        atomic_load(&channel->limit) != 0 && channel_find_file(channel, in->fh, &file)) {
         served = true;
         atomic_fetch_add(&channel->served, 1);
         do

@@ -17,6 +17,7 @@ struct new_entry {
     mode_t mode, umask;
     dev_t device;
     const char *target; /* of a symbolic link */
+    bool opens;
     int flags, fd;      /* of a regular file that is opened as well */
 };
 
@@ -37,24 +38,26 @@ static void end_umask(struct names *names, mode_t before) {
         pthread_mutex_unlock(&names->making);
 }
 
-static int make(const struct new_entry *new, int at, int *fd) {
+static int make(void *what) {
+    struct new_entry *new = what;
+    int at = new->parent->fd;
+
     if (new->target != NULL)
         return symlinkat(new->target, at, new->name);
     if (S_ISDIR(new->mode))
         return mkdirat(at, new->name, new->mode & 07777);
-    if (fd == NULL)
+    if (!new->opens)
         return mknodat(at, new->name, new->mode, new->device);
-    *fd = openat(at, new->name, names_host_flags((uint32_t)new->flags) | O_CREAT | O_EXCL | O_NOFOLLOW,
-                 new->mode & 07777);
-    return *fd < 0 ? -1 : 0;
+    new->fd = openat(at, new->name, names_host_flags((uint32_t)new->flags) | O_CREAT | O_EXCL | O_NOFOLLOW,
+                     new->mode & 07777);
+    return new->fd < 0 ? -1 : 0;
 }
 
-/* Make an entry; 0 or an errno. */
-static int made(struct names_request *request, const struct new_entry *new, int *fd) {
-    mode_t before = begin_umask(request->names, new->umask);
+int names_make_as_caller(struct names_request *request, mode_t mask, int (*function)(void *what), void *what) {
+    mode_t before = begin_umask(request->names, mask);
     bool other = request->header->gid != getegid() && geteuid() == 0;
     int group = other ? setfsgid(request->header->gid) : 0;
-    int error = make(new, new->parent->fd, fd) == 0 ? 0 : errno;
+    int error = function(what) == 0 ? 0 : errno;
 
     if (other)
         setfsgid((gid_t)group);
@@ -62,8 +65,7 @@ static int made(struct names_request *request, const struct new_entry *new, int 
     return error;
 }
 
-/* Let the caller own a new file, which is open as `fd`, and update its status. 0 or an errno. */
-static int own(const struct names_request *request, int fd, struct stat *status) {
+int names_own(const struct names_request *request, int fd, struct stat *status) {
     mode_t mode = status->st_mode & 07777;
     char path[32];
 
@@ -91,14 +93,14 @@ static enum names_outcome make_and_answer(struct names_request *request, struct 
     if (new->name == NULL || !names_is_name(new->name))
         error = EINVAL;
     if (error == 0)
-        error = made(request, new, NULL);
+        error = names_make_as_caller(request, new->umask, make, new);
     if (error == 0)
         error = names_look_up(names, new->parent, new->name, true, &node, &status);
     names_put(names, new->parent);
     if (error != 0)
         return names_answer_error(request, error);
     if ((new->mode & S_IFMT) == node->kind && (status.st_nlink == 1 || node->kind == S_IFDIR))
-        error = own(request, node->fd, &status);
+        error = names_own(request, node->fd, &status);
     if (error == 0)
         names_answer_entry(request, node, &status);
     names_put(names, node);
@@ -190,7 +192,7 @@ static int opened(struct names_request *request, struct new_entry *new) {
     char *content = request->answer->content;
     struct name_node *node;
     struct stat status;
-    int error = fstat(new->fd, &status) == 0 ? own(request, new->fd, &status) : errno;
+    int error = fstat(new->fd, &status) == 0 ? names_own(request, new->fd, &status) : errno;
 
     if (error == 0)
         error = names_look_up(request->names, new->parent, new->name, true, &node, &status);
@@ -223,7 +225,8 @@ enum names_outcome names_serve_create(struct names_request *request) {
     new.mode = S_IFREG | (in->mode & 07777);
     new.umask = in->umask & 0777;
     new.flags = (int)in->flags;
-    error = made(request, &new, &new.fd);
+    new.opens = true;
+    error = names_make_as_caller(request, new.umask, make, &new);
     if (error == EEXIST && !(in->flags & O_EXCL))
         error = ESTALE;
     if (error == 0) {

@@ -132,6 +132,7 @@ static serve_function function_of(uint32_t opcode) {
         [PROTOCOL_BATCH_FORGET] = names_serve_forget,
         [PROTOCOL_READDIRPLUS] = names_serve_readdir,
         [PROTOCOL_RENAME2] = names_serve_rename,
+        [PROTOCOL_TMPFILE] = names_serve_tmpfile,
     };
 
     return opcode < sizeof functions / sizeof *functions ? functions[opcode] : NULL;

@@ -7,6 +7,7 @@
  *   finding.c    LOOKUP, FORGET, GETATTR and READLINK
  *   listings.c   open directories
  *   making.c     new entries
+ *   nameless.c   new files without a name
  *   removing.c   UNLINK, RMDIR and RENAME
  *   changing.c   SETATTR and extended attributes
  *   opening.c    open files
@@ -185,6 +186,15 @@ enum names_outcome names_serve_mkdir(struct names_request *request);
 enum names_outcome names_serve_symlink(struct names_request *request);
 enum names_outcome names_serve_link(struct names_request *request);
 enum names_outcome names_serve_create(struct names_request *request);
+
+/* Call a function that makes a file, as the caller of a request does: with its group and a umask. The function returns
+ * 0, or -1 with errno. 0 or an errno. */
+int names_make_as_caller(struct names_request *request, mode_t mask, int (*function)(void *what), void *what);
+/* Let the caller own a new file, which is open as `fd`, and update its status. 0 or an errno. */
+int names_own(const struct names_request *request, int fd, struct stat *status);
+
+/* nameless.c */
+enum names_outcome names_serve_tmpfile(struct names_request *request);
 
 /* removing.c */
 enum names_outcome names_serve_unlink(struct names_request *request);

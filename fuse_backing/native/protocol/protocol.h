@@ -47,6 +47,9 @@ enum {
     PROTOCOL_READDIRPLUS = 44,
     PROTOCOL_RENAME2 = 45,
     PROTOCOL_LSEEK = 46,
+    PROTOCOL_COPY_FILE_RANGE = 47,
+    PROTOCOL_TMPFILE = 51,
+    PROTOCOL_COPY_FILE_RANGE_64 = 53, /* Linux 6.18 */
 };
 
 enum { PROTOCOL_URING_REGISTER = 1, PROTOCOL_URING_COMMIT_AND_FETCH = 2 }; /* the commands of an entry of io_uring */
@@ -232,6 +235,14 @@ struct protocol_lseek_out {
     uint64_t offset;
 };
 
+struct protocol_copy_in {
+    uint64_t fh_in, offset_in, nodeid_out, fh_out, offset_out, length, flags;
+};
+
+struct protocol_copy_out { /* of COPY_FILE_RANGE_64; the older request has struct protocol_write_out */
+    uint64_t copied;
+};
+
 struct protocol_statfs_out {
     uint64_t blocks, bfree, bavail, files, ffree;
     uint32_t bsize, namelen, frsize, padding;
@@ -270,6 +281,7 @@ _Static_assert(sizeof(struct protocol_dirent) == 24, "fuse_dirent has 24 bytes i
 _Static_assert(sizeof(struct protocol_open_out) == 16, "fuse_open_out has 16 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_fallocate_in) == 32, "fuse_fallocate_in has 32 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_read_in) == 40, "fuse_read_in has 40 bytes in the kernel");
+_Static_assert(sizeof(struct protocol_copy_in) == 56, "fuse_copy_file_range_in has 56 bytes in the kernel");
 _Static_assert(sizeof(struct protocol_write_in) == 40, "fuse_write_in has 40 bytes in the kernel");
 
 _Static_assert(sizeof(struct protocol_uring_headers) == 288, "fuse_uring_req_header has 288 bytes in the kernel");
