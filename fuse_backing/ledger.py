@@ -31,7 +31,7 @@ class Ledger:
 
     Raises ExtensionError if the C extension is not built.
 
-    Names are kept here, the numbers in C (``account``, ``native/account/account.h``). Punches that are served
+    Names and numbers are kept in C (``account``, ``native/account/account.h``). Punches that are served
     without Python go straight to ``account``. Use a ledger from one thread; only ``events`` may be called
     from any thread. With subscribers that thread must be trio's, and ``watch`` must run. Memory is bounded:
     the ring, and the first 16383 paths, of which the first 1024 with an event have a histogram by

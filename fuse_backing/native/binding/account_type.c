@@ -307,7 +307,5 @@ int accounts_ready(PyObject *module) {
     account_type = (PyTypeObject *)PyType_FromSpec(&account_spec);
     if (account_type == NULL || PyModule_AddType(module, account_type) < 0)
         return -1;
-    if (PyModule_AddStringConstant(module, "OTHER_FILES", ACCOUNT_OTHER_FILES) < 0)
-        return -1;
     return PyModule_AddIntConstant(module, "MOST_FILES", ACCOUNT_MOST_FILES);
 }

@@ -36,23 +36,7 @@ static PyObject *backing_close(PyObject *module, PyObject *arguments) {
     Py_RETURN_NONE;
 }
 
-static PyObject *file_announce(PyObject *module, PyObject *arguments) {
-    unsigned long long unit;
-    int handle, gate, backing, error;
-    unsigned int file;
-
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "iiIKi:announce", &handle, &gate, &file, &unit, &backing) || !have_channel())
-        return NULL;
-    error = channel_announce(session_channel, handle, gate, file, unit, backing);
-    if (error != 0) {
-        errno = error;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
-    Py_RETURN_NONE;
-}
-
-/* These three may wait for a running punch, so other Python threads run meanwhile. */
+/* These two may wait for a running punch, so other Python threads run meanwhile. */
 #define WAITING(name, function)                                       \
     static PyObject *name(PyObject *module, PyObject *arguments) {    \
         int number;                                                   \
@@ -66,20 +50,8 @@ static PyObject *file_announce(PyObject *module, PyObject *arguments) {
         }                                                             \
         Py_RETURN_NONE;                                               \
     }
-WAITING(file_forget, channel_forget)
 WAITING(gate_enter, channel_enter)
 WAITING(gate_leave, channel_leave)
-
-static PyObject *gate_new(PyObject *module, PyObject *unused) {
-    int gate;
-
-    (void)module;
-    (void)unused;
-    if (!have_channel())
-        return NULL;
-    gate = channel_gate(session_channel);
-    return gate < 0 ? PyErr_NoMemory() : PyLong_FromLong(gate);
-}
 
 static PyObject *set_limit(PyObject *module, PyObject *arguments) {
     unsigned long long length;
@@ -111,10 +83,6 @@ PyMethodDef channel_methods[] = {
     {"has_passthrough", has_passthrough, METH_NOARGS, "Return whether the kernel can serve data by passthrough."},
     {"backing_open", backing_open, METH_VARARGS, "Register a descriptor as a backing file; return its id."},
     {"backing_close", backing_close, METH_VARARGS, "Unregister a backing file."},
-    {"announce", file_announce, METH_VARARGS,
-     "Announce (handle, gate, file, unit of allocation, backing id) of an open file."},
-    {"forget", file_forget, METH_VARARGS, "Withdraw an announced handle; wait for a running punch."},
-    {"gate_new", gate_new, METH_NOARGS, "Make a gate for an inode; return its number."},
     {"gate_enter", gate_enter, METH_VARARGS, "Send punches of a gate's inode to Python until gate_leave."},
     {"gate_leave", gate_leave, METH_VARARGS, "Undo gate_enter."},
     {"set_limit", set_limit, METH_VARARGS, "Set the longest punch served without Python; 0: serve nothing."},

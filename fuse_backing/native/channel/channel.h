@@ -7,10 +7,9 @@
  *                        a queue (channel_take, channel_reply).
  *   the names            requests about names, attributes and opens, where the channel has names. Where they need Python
  *                        first (a truncation), they wait in the same queue (channel_take, channel_resume).
- *   libfuse              everything else, such as INIT. libfuse has one end of a pair of sockets
- *                        as its device (/dev/fd/N), with the message borders of /dev/fuse. The channel amends two
- *                        kinds of its answers, since libfuse before 3.17 does not know passthrough (Linux 6.9,
- *                        include/uapi/linux/fuse.h): INIT, and OPEN and CREATE to name the backing file.
+ *   libfuse              everything else, such as INIT. libfuse has one end of a pair of sockets as its device
+ *                        (/dev/fd/N), with the message borders of /dev/fuse. The channel amends its answer to INIT, since
+ *                        libfuse before 3.17 does not know passthrough (Linux 6.9, include/uapi/linux/fuse.h).
  *
  * So no function of libfuse is replaced, and no build option of it is needed.
  *
@@ -25,9 +24,8 @@
  *                     Python.
  *   rings             FUSE over io_uring: see uring.h.
  *   the plane         The caller keeps it until after channel_free, and so it is with the names.
- *   handles           Python owns the host's descriptors (fuse_backing/filesystem.py), and closes one after
- *                     channel_forget. Then no punch uses it, and the kernel releases a file only when its reads and
- *                     writes are answered.
+ *   handles           The names own the host's descriptors, and close one after channel_forget. Then no punch uses it, and
+ *                     the kernel releases a file only when its reads and writes are answered.
  *   backing files     The caller of channel_backing_open owns the descriptor, and may close it at once: the kernel
  *                     holds the file until channel_backing_close, or until the connection ends.
  *   the account       The channel borrows it from channel_new to channel_free.
@@ -121,10 +119,9 @@ int channel_backing_open(struct channel *channel, int fd);
 void channel_backing_close(struct channel *channel, int id);
 
 /* Announce an open file by its handle, which is the host's descriptor. The channel then serves its data, and its
- * punches unless `unit` is 0; it records them under `file` of the account. With a `backing` id above 0 the channel
- * answers the open as passthrough, and the kernel sends no reads and writes. A second call replaces the first. Returns
- * 0 or an errno. */
-int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit, int backing);
+ * punches unless `unit` is 0; it records them under `file` of the account. A second call replaces the first. Returns 0 or
+ * an errno. */
+int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit);
 void channel_forget(struct channel *channel, int handle);
 
 /* A gate per inode separates the channel's punches from changes that Python makes. Between channel_enter and

@@ -8,7 +8,7 @@
  *   naming.c     requests about names
  *   taken.c      requests that the plane has taken
  *   requests.c   requests that are left to Python
- *   replies.c    answers of libfuse, amended for passthrough
+ *   replies.c    answers of libfuse, INIT amended for passthrough
  *   kinds.c      the kind of a request, for its latency
  *   order.c      the order of writes that are left to Python
  *   uring.h      FUSE over io_uring
@@ -49,7 +49,6 @@ struct announced_file {
     struct gate *gate;
     uint32_t account;
     uint64_t unit; /* bytes that the host allocates at once; 0: Python measures the punches */
-    int backing;
 };
 
 struct awaited_reply {

@@ -14,7 +14,7 @@ void *channel_grown(void *array, size_t have, size_t want, size_t size) {
     return larger;
 }
 
-int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit, int backing) {
+int channel_announce(struct channel *channel, int handle, int gate, uint32_t file, uint64_t unit) {
     int error = 0;
 
     if (handle < 0 || gate < 0 || channel->account == NULL)
@@ -32,7 +32,7 @@ int channel_announce(struct channel *channel, int handle, int gate, uint32_t fil
         }
     }
     if (error == 0 && (size_t)gate < channel->nr_gates)
-        channel->files[handle] = (struct announced_file){true, channel->gates[gate], file, unit, backing};
+        channel->files[handle] = (struct announced_file){true, channel->gates[gate], file, unit};
     else if (error == 0)
         error = EINVAL;
     pthread_mutex_unlock(&channel->lock);

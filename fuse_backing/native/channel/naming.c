@@ -8,8 +8,8 @@ static int gate(void *channel) {
     return channel_gate(channel);
 }
 
-static int announce(void *channel, int handle, int number, uint32_t file, uint64_t unit, int backing) {
-    return channel_announce(channel, handle, number, file, unit, backing);
+static int announce(void *channel, int handle, int number, uint32_t file, uint64_t unit) {
+    return channel_announce(channel, handle, number, file, unit);
 }
 
 static void forget(void *channel, int handle) {

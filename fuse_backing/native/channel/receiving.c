@@ -82,10 +82,6 @@ static bool handle(struct channel_reader *reader, size_t size) {
         amended = true;
         break;
     }
-    case PROTOCOL_OPEN:
-    case PROTOCOL_CREATE:
-        amended = true;
-        break;
     case PROTOCOL_READDIR:
     case PROTOCOL_READDIRPLUS: {
         struct protocol_read_in *in = (void *)(reader->buffer + sizeof *header);

@@ -1,4 +1,4 @@
-/* Answers of libfuse on their way to the kernel: INIT, OPEN and CREATE are amended for passthrough. */
+/* Answers of libfuse on their way to the kernel: INIT is amended for passthrough. */
 #include "channel_state.h"
 
 #include <errno.h>
@@ -41,16 +41,6 @@ static struct awaited_reply take_pending(struct channel *channel, uint64_t uniqu
     }
     pthread_mutex_unlock(&channel->lock);
     return awaited;
-}
-
-static int backing_of(struct channel *channel, uint64_t handle) {
-    int backing = 0;
-
-    pthread_mutex_lock(&channel->lock);
-    if (handle < channel->nr_files && channel->files[handle].announced)
-        backing = channel->files[handle].backing;
-    pthread_mutex_unlock(&channel->lock);
-    return backing;
 }
 
 /* Request FUSE over io_uring in the answer to INIT; return whether that was possible. */
@@ -98,18 +88,6 @@ static bool amend(struct channel *channel, uint32_t opcode, char *content, size_
         }
         if (channel->uring != NULL)
             return request_uring(channel, out);
-    } else if (opcode == PROTOCOL_OPEN || opcode == PROTOCOL_CREATE) {
-        size_t before = opcode == PROTOCOL_CREATE ? PROTOCOL_ENTRY_OUT_SIZE : 0;
-        struct protocol_open_out *out = (void *)(content + before);
-
-        if (size >= before + sizeof *out) {
-            int backing = backing_of(channel, out->fh);
-
-            if (backing > 0) { /* no other flag is allowed with it: fs/fuse/iomode.c */
-                out->open_flags = PROTOCOL_FOPEN_PASSTHROUGH;
-                out->backing_id = backing;
-            }
-        }
     }
     return false;
 }

@@ -46,7 +46,7 @@ enum names_note {
 struct names_door {
     void *channel;
     int (*gate)(void *channel);
-    int (*announce)(void *channel, int handle, int gate, uint32_t file, uint64_t unit, int backing);
+    int (*announce)(void *channel, int handle, int gate, uint32_t file, uint64_t unit);
     void (*forget)(void *channel, int handle);
     int (*backing_open)(void *channel, int fd);
     void (*backing_close)(void *channel, int id);

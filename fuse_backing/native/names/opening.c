@@ -104,8 +104,7 @@ static int announced(struct names *names, struct name_node *node, int fd, struct
         return ENOMEM;
     if (opened->nr_handles == 0 && !began(names, node, fd))
         return ENOMEM;
-    error = names->door.announce(names->door.channel, fd, opened->gate, opened->account, atomic_load(&names->unit),
-                                 opened->backing);
+    error = names->door.announce(names->door.channel, fd, opened->gate, opened->account, atomic_load(&names->unit));
     if (error != 0 && opened->nr_handles == 0)
         ended(names, node);
     if (error != 0)
@@ -202,8 +201,7 @@ static void renamed(struct names *names, struct name_node *node) {
         return;
     opened->account = after;
     for (unsigned i = 0; after != before && i < opened->nr_handles; i++)
-        names->door.announce(names->door.channel, opened->handles[i], opened->gate, after, atomic_load(&names->unit),
-                             opened->backing);
+        names->door.announce(names->door.channel, opened->handles[i], opened->gate, after, atomic_load(&names->unit));
     account_end_use(names->account, before);
 }
 

@@ -97,7 +97,7 @@ static void test_an_end_under_load_is_not_held_up_and_leaves_nothing_open(void) 
         pthread_t thread;
 
         channel_limit(wire.channel, 1 << 20);
-        CHECK(channel_announce(wire.channel, asker.fd, gate, account_file(wire.account), BLOCK, 0) == 0);
+        CHECK(channel_announce(wire.channel, asker.fd, gate, account_file(wire.account), BLOCK) == 0);
         CHECK(pthread_create(&thread, NULL, ask, &asker) == 0);
         while (asker.answers == 0)
             usleep(50);

@@ -20,9 +20,9 @@ static void test_no_request_does_harm(void) {
     uint64_t state = 1;
 
     channel_limit(wire.channel, UINT64_MAX);
-    CHECK(channel_announce(wire.channel, fd, gate, account_file(wire.account), BLOCK, 1) == 0);
-    CHECK(channel_announce(wire.channel, -1, gate, 0, BLOCK, 1) == EINVAL);
-    CHECK(channel_announce(wire.channel, fd, 99, 0, BLOCK, 1) == EINVAL);
+    CHECK(channel_announce(wire.channel, fd, gate, account_file(wire.account), BLOCK) == 0);
+    CHECK(channel_announce(wire.channel, -1, gate, 0, BLOCK) == EINVAL);
+    CHECK(channel_announce(wire.channel, fd, 99, 0, BLOCK) == EINVAL);
     channel_forget(wire.channel, -1);
     channel_forget(wire.channel, 1 << 30);
     for (uint64_t i = 0; i < 20000; i++) {
@@ -67,7 +67,7 @@ static void *change(void *argument) {
     int gates = 0;
 
     while (!atomic_load(&changes->end)) {
-        CHECK(channel_announce(changes->wire->channel, changes->fd, changes->gate, 0, BLOCK, 3) == 0);
+        CHECK(channel_announce(changes->wire->channel, changes->fd, changes->gate, 0, BLOCK) == 0);
         channel_enter(changes->wire->channel, changes->gate);
         channel_limit(changes->wire->channel, 0);
         channel_leave(changes->wire->channel, changes->gate);

@@ -1,5 +1,5 @@
-/* These tests check which requests the channel answers itself, which replies it amends, and which requests it leaves
- * to Python and to libfuse. */
+/* These tests check which requests the channel answers itself, how it amends the answer to INIT, and which requests it
+ * leaves to Python and to libfuse. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -35,58 +35,6 @@ static void test_passthrough_is_asked_for_only_where_it_is_offered(void) {
     }
 }
 
-static void test_an_open_is_answered_with_its_backing_id_and_no_other_flag(void) {
-    struct wire wire = wire_new(true);
-    int gate = channel_gate(wire.channel), fd = file_with(1);
-    struct protocol_open_out out = {.fh = (uint64_t)fd, .open_flags = 3};
-    struct {
-        char entry[PROTOCOL_ENTRY_OUT_SIZE];
-        struct protocol_open_out open;
-    } created = {{0}, {(uint64_t)fd, 3, 0}};
-    char buffer[256];
-    size_t size;
-
-    CHECK(channel_announce(wire.channel, fd, gate, 0, BLOCK, 17) == 0);
-    request(&wire, PROTOCOL_OPEN, 4, buffer, 8);
-    taken(&wire, buffer, sizeof buffer);
-    reply(&wire, 4, &out, sizeof out);
-    CHECK(answered(&wire, 4, &out, sizeof out, &size) == 0);
-    CHECK(out.open_flags == PROTOCOL_FOPEN_PASSTHROUGH && out.backing_id == 17 && out.fh == (uint64_t)fd);
-    request(&wire, PROTOCOL_CREATE, 6, buffer, 8);
-    taken(&wire, buffer, sizeof buffer);
-    reply(&wire, 6, &created, sizeof created);
-    CHECK(answered(&wire, 6, &created, sizeof created, &size) == 0 && size == sizeof created);
-    CHECK(created.open.open_flags == PROTOCOL_FOPEN_PASSTHROUGH && created.open.backing_id == 17);
-    channel_forget(wire.channel, fd);
-    out = (struct protocol_open_out){.fh = (uint64_t)fd, .open_flags = 3};
-    request(&wire, PROTOCOL_OPEN, 8, buffer, 8);
-    taken(&wire, buffer, sizeof buffer);
-    reply(&wire, 8, &out, sizeof out);
-    CHECK(answered(&wire, 8, &out, sizeof out, &size) == 0 && out.open_flags == 3);
-    close(fd);
-    wire_free(&wire);
-}
-
-static void test_more_opens_than_answers_are_all_amended(void) {
-    struct wire wire = wire_new(true);
-    int gate = channel_gate(wire.channel);
-    char buffer[256];
-    size_t size;
-
-    CHECK(channel_announce(wire.channel, 5, gate, 0, BLOCK, 17) == 0);
-    for (uint64_t i = 0; i < 1000; i++) {
-        request(&wire, PROTOCOL_OPEN, 2 * i + 2, buffer, 8);
-        taken(&wire, buffer, sizeof buffer);
-    }
-    for (uint64_t i = 1000; i-- > 0;) {
-        struct protocol_open_out out = {.fh = 5};
-
-        reply(&wire, 2 * i + 2, &out, sizeof out);
-        CHECK(answered(&wire, 2 * i + 2, &out, sizeof out, &size) == 0 && out.backing_id == 17);
-    }
-    wire_free(&wire);
-}
-
 static void test_data_and_punches_are_served(void) {
     struct wire wire = wire_new(false);
     int gate = channel_gate(wire.channel), fd = file_with(16);
@@ -102,7 +50,7 @@ static void test_data_and_punches_are_served(void) {
     size_t size;
 
     channel_limit(wire.channel, 1 << 20);
-    CHECK(channel_announce(wire.channel, fd, gate, file, BLOCK, 0) == 0);
+    CHECK(channel_announce(wire.channel, fd, gate, file, BLOCK) == 0);
     request(&wire, PROTOCOL_READ, 2, &in, sizeof in);
     CHECK(answered(&wire, 2, buffer, sizeof buffer, &size) == 0 && size == BLOCK); /* shorter at the end of the file */
     memset(expected, 'x', sizeof expected);
@@ -225,8 +173,6 @@ static void test_libfuse_is_asked_for_listings_that_fit_its_socket(void) {
 
 void test_the_channel(void) {
     test_passthrough_is_asked_for_only_where_it_is_offered();
-    test_an_open_is_answered_with_its_backing_id_and_no_other_flag();
-    test_more_opens_than_answers_are_all_amended();
     test_data_and_punches_are_served();
     test_python_gets_whole_requests_and_answers_them();
     test_large_requests_are_kept_apart();

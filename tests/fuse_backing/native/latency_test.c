@@ -87,7 +87,7 @@ static void test_the_channel_measures_each_kind_of_request(void) {
     size_t size;
 
     channel_limit(wire.channel, 1 << 20);
-    CHECK(channel_announce(wire.channel, fd, gate, file, BLOCK, 0) == 0);
+    CHECK(channel_announce(wire.channel, fd, gate, file, BLOCK) == 0);
     request(&wire, PROTOCOL_READ, 2, &in, sizeof in);
     CHECK(answered(&wire, 2, buffer, sizeof buffer, &size) == 0);
     CHECK(counted(&wire, PROTOCOL_READ, 1)->native == 1 && reading.sum == reading.longest && reading.sum > 0);

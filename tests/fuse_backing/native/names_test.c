@@ -30,8 +30,8 @@ static int gate(void *tree) {
     return 0;
 }
 
-static int announce(void *tree, int handle, int number, uint32_t file, uint64_t unit, int backing) {
-    CHECK(handle >= 0 && number == 0 && unit == BLOCK && backing == 7);
+static int announce(void *tree, int handle, int number, uint32_t file, uint64_t unit) {
+    CHECK(handle >= 0 && number == 0 && unit == BLOCK);
     ((struct asked_tree *)tree)->announced = file;
     return 0;
 }
