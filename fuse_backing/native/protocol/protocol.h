@@ -239,7 +239,7 @@ struct protocol_copy_in {
     uint64_t fh_in, offset_in, nodeid_out, fh_out, offset_out, length, flags;
 };
 
-struct protocol_copy_out { /* of COPY_FILE_RANGE_64; the older request has struct protocol_write_out */
+struct protocol_copy_out { /* COPY_FILE_RANGE has struct protocol_write_out instead */
     uint64_t copied;
 };
 
