@@ -74,6 +74,7 @@ def assert_no_more_than_the_host(store: Store, plain: Path, stressors: Sequence[
     if found:
         plain.mkdir()
         assert found <= failures(plain, stressors, seconds)[0], printed
+        plain.rmdir()
     assert names_in(store.mountpoint) == []
     assert store.errors.read_bytes() == b""
 
