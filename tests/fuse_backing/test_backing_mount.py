@@ -210,14 +210,12 @@ def test_a_directory_is_listed_whatever_its_size(store: Store) -> None:
     assert set(names_in(store.mountpoint)) == names
 
 
-def test_a_whiteout_and_a_file_without_a_name_are_refused(store: Store) -> None:
+def test_a_whiteout_is_refused(store: Store) -> None:
     store.file("a").touch()
     directory = os.open(store.mountpoint, os.O_RDONLY)
     try:
         with pytest.raises(OSError, match="Invalid argument"):
             renameat2(directory, b"a", directory, b"b", 4)
-        with pytest.raises(OSError, match="not supported"):
-            os.open(store.mountpoint, os.O_TMPFILE | os.O_RDWR)
     finally:
         os.close(directory)
     assert names_in(store.directory) == ["a"]
@@ -312,8 +310,7 @@ def test_an_open_file_does_not_hold_up_the_end(store: Store) -> None:
             with pytest.raises(OSError, match="not connected"):
                 os.write(fd, b"x")
     finally:
-        with pytest.raises(OSError, match="not connected"):  # the flush fails; the descriptor is closed
-            os.close(fd)
+        os.close(fd)
     assert "still in use" in store.errors.read_text()
 
 
@@ -343,8 +340,8 @@ def test_the_threads_of_the_server_that_receive_requests_ask_for_short_slices(st
     usual = slice_of(threading.get_native_id())
     if usual == 0:
         pytest.skip("needs Linux 6.12 or later, where a thread can ask for a time slice")
-    # io_uring has a thread per processor, and two threads read the device.
-    receiving = 2 + (os.sysconf("SC_NPROCESSORS_CONF") if "--fuse-uring" in store.options else 0)
+    # io_uring has a thread per processor, and three threads read the device.
+    receiving = 3 + (os.sysconf("SC_NPROCESSORS_CONF") if "--fuse-uring" in store.options else 0)
     deadline = time.monotonic() + DEADLINE
     while True:  # a thread that has just begun has not asked yet
         slices = [slice_of(int(thread.name)) for thread in Path(f"/proc/{store.server.pid}/task").iterdir()]
