@@ -178,7 +178,8 @@ class BackingFileSystem(FileOperations):
         if fh is not None and self._inodes.open_as(fh) is found:
             await self._changes.truncate(found, fh, size)
             return
-        fd = os.open(path_of(self._inodes.descriptor(found)), os.O_WRONLY)
+        with self._inodes.descriptor(found) as place:
+            fd = os.open(path_of(place), os.O_WRONLY)
         try:
             await self._changes.truncate(found, fd, size)
         finally:
@@ -208,11 +209,11 @@ class BackingFileSystem(FileOperations):
 
     def _clear_privileges(self, inode: Inode) -> None:
         """Clear suid, and sgid of an executable, as the kernel does before a write."""
-        fd = self._inodes.descriptor(inode)
-        mode = os.fstat(fd).st_mode
-        kept = mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))
-        if stat.S_ISREG(mode) and kept != mode:
-            os.chmod(path_of(fd), stat.S_IMODE(kept))  # noqa: PTH101  (a magic link, not a path)
+        with self._inodes.descriptor(inode) as fd:
+            mode = os.fstat(fd).st_mode
+            kept = mode & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0))
+            if stat.S_ISREG(mode) and kept != mode:
+                os.chmod(path_of(fd), stat.S_IMODE(kept))  # noqa: PTH101  (a magic link, not a path)
 
     def _path_of(self, fh: int) -> str:
         found = self._inodes.open_as(fh)

@@ -6,6 +6,8 @@ meanwhile.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
 from fuse_backing.extension import native
@@ -30,7 +32,6 @@ class InodeTable:
         self.names = native.Names(directory_fd, use_handles, most_descriptors)
         """The table itself."""
         self._used: WeakValueDictionary[int, Inode] = WeakValueDictionary()
-        self._descriptor = -1
         self.root = self.get(ROOT_NUMBER)
 
     def __len__(self) -> int:
@@ -64,21 +65,18 @@ class InodeTable:
         number, kind = self.names.find(parent.number, name)
         return self.get(number, kind), kind
 
-    def descriptor(self, inode: Inode) -> int:
-        """Return a descriptor of the file (O_PATH): valid until this is called again.
+    @contextmanager
+    def descriptor(self, inode: Inode) -> Iterator[int]:
+        """Yield a descriptor of the file (O_PATH). It is closed at the end, since it holds a removed file's space.
 
         Raises OSError: ESTALE if the host has removed the file, EMFILE without descriptors.
         """
-        self._close_descriptor()
-        self._descriptor = self.names.descriptor(inode.number)
-        return self._descriptor
+        fd = self.names.descriptor(inode.number)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Close and remove all files."""
-        self._close_descriptor()
         self.names.close()
-
-    def _close_descriptor(self) -> None:
-        if self._descriptor != -1:
-            os.close(self._descriptor)
-            self._descriptor = -1

@@ -103,12 +103,14 @@ def test_a_table_keeps_few_descriptors_and_finds_every_file_again(tmp_path: Path
         found = [table.find(table.root, str(number).encode())[0] for number in range(200)]
         assert table.open_descriptors <= 16
         for number, inode in enumerate(found):
-            assert os.fstat(table.descriptor(inode)).st_size == number
+            with table.descriptor(inode) as fd:
+                assert os.fstat(fd).st_size == number
             assert table.find(table.root, str(number).encode())[0] is inode
         assert table.open_descriptors <= 16
         (tmp_path / "7").unlink()
         with pytest.raises(OSError, match="Stale"):
-            table.descriptor(found[7])
+            with table.descriptor(found[7]):
+                pass
     finally:
         table.close()
         os.close(directory)

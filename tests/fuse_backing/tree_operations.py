@@ -214,6 +214,37 @@ class RandomOperations:
 
         return step, source, target, offset
 
+    def step_unnamed(self) -> tuple[Any, ...]:
+        path, slot = self._path(), self._slot()
+        mode, mask = self._draw.choice(MODES), self._draw.choice((0, 0o22, 0o77))
+        flags = os.O_TMPFILE | os.O_RDWR | self._draw.choice((0, 0, os.O_EXCL))
+
+        def step(subject: OperatedDirectory) -> object:
+            before = os.umask(mask)
+            try:
+                fd = os.open(subject.at(path), flags, mode)
+            finally:
+                os.umask(before)
+            if subject.slots[slot] != -1:
+                os.close(subject.slots[slot])
+            subject.slots[slot] = fd
+            return status(os.fstat(fd))
+
+        return step, path, slot, mode, mask, flags
+
+    def step_name(self) -> tuple[Any, ...]:
+        slot, new = self._slot(), self._path()
+
+        def step(subject: OperatedDirectory) -> object:
+            source = f"/proc/self/fd/{subject.fd(slot)}"
+            here = os.open("/", os.O_PATH)
+            try:
+                return os.link(source, subject.at(new), src_dir_fd=here, follow_symlinks=True)
+            finally:
+                os.close(here)
+
+        return step, slot, new
+
     def step_truncate(self) -> tuple[Any, ...]:
         path, size = self._path(), self._offset()
         return (lambda subject: os.truncate(subject.at(path), size)), path, size

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define MOST_COPIED (64 << 20) /* bytes of one request, so that it does not occupy its thread for long */
+#define MOST_COPIED (16 << 20) /* bytes of one request, so that it does not occupy its thread for long */
 
 /* Return the bytes that were copied, or -1 with errno. EOPNOTSUPP has the kernel copy by reads and writes. */
 static ssize_t copied(const struct protocol_copy_in *in) {
@@ -31,7 +31,9 @@ bool channel_serve_copy(struct channel_reader *reader, size_t size) {
         return false;
     atomic_fetch_add(&channel->served, 1);
     errno = EBADF;
-    if (atomic_load(&channel->limit) == 0) /* Python serves the data, as a plan of faults wants */
+    if (in->offset_in > INT64_MAX || in->offset_out > INT64_MAX)
+        errno = EINVAL;
+    else if (atomic_load(&channel->limit) == 0) /* Python serves the data, as a plan of faults wants */
         errno = EOPNOTSUPP;
     else if (channel_find_file(channel, in->fh_in, &file) && channel_find_file(channel, in->fh_out, &file))
         done = copied(in);
