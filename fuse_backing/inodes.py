@@ -67,7 +67,7 @@ class InodeTable:
 
     @contextmanager
     def descriptor(self, inode: Inode) -> Iterator[int]:
-        """Yield a descriptor of the file (O_PATH). It is closed at the end, since it holds a removed file's space.
+        """Yield a descriptor of the file (O_PATH), which holds a removed file until it is closed.
 
         Raises OSError: ESTALE if the host has removed the file, EMFILE without descriptors.
         """

@@ -108,9 +108,8 @@ def test_a_table_keeps_few_descriptors_and_finds_every_file_again(tmp_path: Path
             assert table.find(table.root, str(number).encode())[0] is inode
         assert table.open_descriptors <= 16
         (tmp_path / "7").unlink()
-        with pytest.raises(OSError, match="Stale"):
-            with table.descriptor(found[7]):
-                pass
+        with pytest.raises(OSError, match="Stale"), table.descriptor(found[7]):
+            pass
     finally:
         table.close()
         os.close(directory)
