@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,6 +177,15 @@ def names_in(directory: Path) -> list[str]:
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def failure(function: Callable[..., object], *arguments: object) -> int:
+    """Return the errno with which the call fails, 0 for success."""
+    try:
+        function(*arguments)
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 def host_fallocate(fd: int, mode: int, offset: int, length: int) -> int:

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from fuse_backing.store_client import StoreClient
-from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, names_in
+from tests.fuse_backing.backing_store import DEADLINE, Store, failure, host_fallocate, names_in
 from tests.fuse_backing.hosts import PUNCH, on
 from tests.host_file_systems import CLONING, MIB, HostFileSystem
 
@@ -22,15 +22,6 @@ BLOCK = 4096
 FICLONE = 0x40049409
 without_uring = pytest.mark.parametrize("data_served_by", ["kernel", "server"], indirect=True)
 on_each_kind = on("ext4", "xfs with reflink", "btrfs", of=("tmpfs", "overlay on ext4"))
-
-
-def failure(source: int, target: int) -> int:
-    """Return the errno with which a clone of a whole file fails, 0 for success."""
-    try:
-        fcntl.ioctl(target, FICLONE, source)
-    except OSError as error:
-        return error.errno or 0
-    return 0
 
 
 def link(fd: int, directory: Path, name: str) -> None:
@@ -124,11 +115,11 @@ def test_a_clone_is_refused_and_cp_copies_instead(host: HostFileSystem, fitting_
     content = os.urandom(4 * MIB)
     store.file("source").write_bytes(content)
     with store.host("source").open("rb") as source, (host.directory / "on-host").open("wb") as target:
-        refused = failure(source.fileno(), target.fileno())
+        refused = failure(fcntl.ioctl, target.fileno(), FICLONE, source.fileno())
         assert (refused == 0) == (host.kind in CLONING)
     (host.directory / "on-host").unlink()
     with store.file("source").open("rb") as source, store.file("target").open("wb") as target:
-        assert failure(source.fileno(), target.fileno()) == errno.EOPNOTSUPP
+        assert failure(fcntl.ioctl, target.fileno(), FICLONE, source.fileno()) == errno.EOPNOTSUPP
     always = subprocess.run(
         ["cp", "--reflink=always", store.file("source"), store.file("target")],
         capture_output=True,

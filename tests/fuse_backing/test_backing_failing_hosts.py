@@ -3,14 +3,14 @@
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from fuse_backing import mounts
-from tests.fuse_backing.backing_store import DEADLINE, Store, host_fallocate, names_in
+from tests.fuse_backing.backing_store import DEADLINE, Store, failure, host_fallocate, names_in
 from tests.fuse_backing.hosts import PUNCH, MakeStore
 from tests.host_file_systems import MIB, missing_for
 
@@ -93,15 +93,6 @@ def failing_host(base: Path, kind: str) -> Iterator[FailingHost]:
         yield host
     finally:
         host.tear_down()
-
-
-def failure(action: Callable[[], object]) -> int:
-    """Return the errno with which *action* fails, 0 for success."""
-    try:
-        action()
-    except OSError as error:
-        return error.errno or 0
-    return 0
 
 
 def outcome(file: Path) -> bytes | int | None:

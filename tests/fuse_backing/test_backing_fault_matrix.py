@@ -19,7 +19,7 @@ from fuse_backing.errors import ControlError
 from fuse_backing.events import LedgerEvent
 from fuse_backing.faults import FaultKind, Operation
 from fuse_backing.store_client import StoreClient
-from tests.fuse_backing.backing_store import DEADLINE, Store, discard, host_fallocate, run_command
+from tests.fuse_backing.backing_store import DEADLINE, Store, discard, failure, host_fallocate, run_command
 from tests.repository import REPOSITORY
 
 pytestmark = pytest.mark.rig
@@ -62,15 +62,6 @@ def flush(device: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def failure(function: Callable[..., object], *arguments: object) -> int:
-    """Return the errno with which the call fails, 0 for success."""
-    try:
-        function(*arguments)
-    except OSError as error:
-        return error.errno or 0
-    return 0
 
 
 def _active(store: Store) -> list[dict[str, int]]:

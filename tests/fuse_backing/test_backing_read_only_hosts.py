@@ -3,13 +3,12 @@
 import errno
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fuse_backing import mounts
-from tests.fuse_backing.backing_store import DEADLINE, host_fallocate, names_in, run_command
+from tests.fuse_backing.backing_store import DEADLINE, failure, host_fallocate, names_in, run_command
 from tests.fuse_backing.hosts import PUNCH, MakeStore, on
 from tests.host_file_systems import MIB, HostFileSystem
 
@@ -22,15 +21,6 @@ without_uring = pytest.mark.parametrize("data_served_by", ["kernel", "server"], 
 
 def remount(host: HostFileSystem, option: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{option}", host.root], check=True, timeout=DEADLINE)
-
-
-def failure(action: Callable[[], object]) -> int:
-    """Return the errno with which *action* fails, 0 for success."""
-    try:
-        action()
-    except OSError as error:
-        return error.errno or 0
-    return 0
 
 
 @on("ext4", of=("xfs with reflink", "btrfs"))
